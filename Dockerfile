@@ -1,0 +1,39 @@
+# trailproxy as an image: Python, the locked packages and the proxy, nothing else.
+# It runs as any user, and its root filesystem may be read-only.
+
+FROM python:3.13-slim AS build
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
+    PIP_NO_CACHE_DIR=1 \
+    PIP_ROOT_USER_ACTION=ignore
+# Without pip: what runs in the end cannot install.
+RUN python -m venv --without-pip /opt/venv
+WORKDIR /src
+COPY requirements.lock requirements-build.lock ./
+# The packages first: this layer stays as it is until a lock changes.
+RUN python -m pip --python /opt/venv/bin/python install --no-compile --require-hashes --requirement requirements.lock
+# The build backend, beside the venv.
+RUN python -m pip install --require-hashes --requirement requirements-build.lock
+COPY pyproject.toml README.md LICENSE ./
+COPY trailproxy trailproxy
+RUN python -m pip wheel --no-deps --no-build-isolation --wheel-dir dist . \
+ && python -m pip --python /opt/venv/bin/python install --no-compile --no-deps --no-index dist/*.whl
+# Bytecode that is never checked against its source, as neither can change: nothing is written at run time.
+RUN /opt/venv/bin/python -m compileall -q --invalidation-mode unchecked-hash /opt/venv/lib
+
+FROM python:3.13-slim
+LABEL org.opencontainers.image.title="trailproxy" \
+      org.opencontainers.image.description="An HTTP/2 reverse proxy that never loses a trailer" \
+      org.opencontainers.image.licenses="Apache-2.0"
+COPY --from=build /opt/venv /opt/venv
+ENV PATH=/opt/venv/bin:$PATH \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1
+USER 65532:65532
+# The proxy and the admin page, as the examples bind them.
+EXPOSE 8080 9901
+# TERM drains: no new streams, those in flight finish, then exit status 0.
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=10s --timeout=3s --start-period=5s \
+    CMD ["python", "-c", "from urllib.request import ProxyHandler, build_opener; build_opener(ProxyHandler({})).open('http://127.0.0.1:9901/healthz', timeout=2)"]
+ENTRYPOINT ["trailproxy"]
+CMD ["run", "-c", "/etc/trailproxy/trailproxy.yaml"]

@@ -1,0 +1,118 @@
+# The verbs of this project; CI calls the same words. `make` alone lists them.
+# Each runs in .venv, which is made on first need from the hash-pinned locks.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.complete
+PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+# What the end-to-end tests and benchmarks call, and the Debian packages it comes in.
+TOOLS    := curl nghttp h2load nghttpx
+PACKAGES := curl nghttp2-client nghttp2-proxy
+APT      := DEBIAN_FRONTEND=noninteractive apt-get --quiet --quiet
+CAN_APT  := test "$$(id -u)" = 0 && command -v apt-get >/dev/null
+
+# Python 3.11 has the most dependencies: locks made with it serve newer ones too.
+# Nothing of the machine they were made on may stand in them.
+COMPILE := build/lock/bin/pip-compile --quiet --upgrade --generate-hashes --strip-extras \
+	--no-header --no-emit-options --no-emit-index-url --no-emit-trusted-host --no-emit-find-links
+
+# In CI a missing tool is a failure, never a skipped test.
+ifdef CI
+export TRAILPROXY_REQUIRE_TOOLS ?= 1
+endif
+
+.DEFAULT_GOAL := help
+.PHONY: help run test contract e2e soak bench check lint types rooms rules fmt lock tools clean
+
+help: ## list the verbs
+	@sed -n 's/^\([a-z0-9]*\):.*## /\1|/p' $(MAKEFILE_LIST) | \
+	while IFS='|' read -r verb text; do printf '  make %-10s %s\n' "$$verb" "$$text"; done
+
+run: $(STAMP) ## start the demo: a backend, the proxy and the admin page
+	$(BIN)/trailproxy demo
+
+test: $(STAMP) tools ## the whole test suite, but for the soak
+	$(BIN)/python -m pytest -m "not soak"
+
+contract: $(STAMP) ## what the codec and the core promise, with coverage
+	$(BIN)/coverage run -m pytest tests/wire tests/core tests/properties
+	$(BIN)/coverage report --include 'trailproxy/wire/*,trailproxy/core/*' --fail-under 100
+
+e2e: $(STAMP) tools ## tests over real sockets, with real peers
+	$(BIN)/python -m pytest tests/e2e
+
+soak: $(STAMP) ## two minutes of mixed traffic and faults; nothing may be left over
+	$(BIN)/python -m benchmarks.soak
+
+bench: $(STAMP) tools ## measure beside every other proxy found on this machine
+	$(BIN)/python -m benchmarks.run
+
+check: lint types rooms rules ## everything that needs no test run: lint, types, rooms, alert rules
+
+lint: $(STAMP) ## style, format and spelling
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/codespell
+
+types: $(STAMP) ## mypy, strict
+	$(BIN)/mypy
+
+rooms: $(STAMP) ## who may import whom
+	$(BIN)/python -m pytest --quiet tests/test_rooms.py
+
+rules: ## alert rules and their tests, where promtool is at hand
+	@if command -v promtool >/dev/null; then \
+		promtool check rules deploy/prometheus/rules/*.yaml && \
+		promtool test rules deploy/prometheus/*_test.yaml; \
+	else echo "promtool is not at hand: the alert rules are not checked"; fi
+
+fmt: $(STAMP) ## format, and mend what can be mended
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+lock: ## take up new versions into the locks
+	$(PYTHON) -m venv build/lock
+	build/lock/bin/python -m pip install --quiet pip-tools==7.6.2
+	$(COMPILE) --output-file requirements.lock pyproject.toml
+	$(COMPILE) --output-file requirements-build.lock \
+		--build-deps-for wheel --only-build-deps pyproject.toml
+	build/lock/bin/python -c 'import tomllib; \
+		project = tomllib.load(open("pyproject.toml", "rb")); \
+		groups = project["dependency-groups"]; \
+		wanted = [project["build-system"]["requires"], groups["test"], groups["lint"], groups["build"]]; \
+		print(*sum(wanted, []), sep="\n")' > build/dev.in
+	$(COMPILE) --output-file requirements-dev.lock pyproject.toml build/dev.in
+
+tools:
+	@missing=; for tool in $(TOOLS); do \
+		command -v $$tool >/dev/null || missing="$$missing $$tool"; \
+	done; \
+	test -n "$$missing" || exit 0; \
+	if $(CAN_APT); then \
+		echo "installing $(PACKAGES), for:$$missing"; \
+		$(APT) update && $(APT) install --yes --no-install-recommends $(PACKAGES) || \
+		echo "that failed; tests that need one of these are skipped, in CI they fail"; \
+	else \
+		echo "not installed:$$missing; tests that need one of these are skipped"; \
+		echo "on Debian: apt-get install $(PACKAGES)"; \
+	fi
+
+# --clear: nothing may linger that is no longer in the locks.
+$(STAMP): pyproject.toml requirements.lock requirements-dev.lock
+	@command -v $(PYTHON) >/dev/null && \
+		$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "trailproxy needs Python 3.11 or later: make PYTHON=/path/to/python3 ..."; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+		{ $(CAN_APT) && $(APT) update && $(APT) install --yes --no-install-recommends python3-venv; } || \
+		{ echo "$(PYTHON) has no venv module; on Debian: apt-get install python3-venv"; exit 1; }
+	@echo "making $(VENV)"
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(PIP) --require-hashes --requirement requirements-dev.lock
+	@$(PIP) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+clean: ## remove everything that was made
+	rm -rf $(VENV) build dist .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find trailproxy tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,151 @@
+"""The contest: proxies take turns at a workload.
+
+All proxies of a workload are up at once, each pinned to the same core, while load and
+origin have the other cores. They take turns round by round, so that whatever disturbs the
+machine disturbs them alike. How many requests a round has follows from each proxy's own
+speed: a round lasts about as long for the slow as for the fast.
+"""
+
+import contextlib
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks import origin, workloads
+from benchmarks.peers import Peer, Site
+from benchmarks.process import Process, free_port
+from benchmarks.report import Result, Round
+from benchmarks.workloads import LoadError, Workload
+
+START_TIMEOUT_S = 15.0
+WARM_UP_S = 0.3
+
+
+class ProxyError(Exception):
+    """A proxy did not come up, or did not stay."""
+
+
+@dataclass(slots=True)
+class Entrant:
+    """A proxy that is up, and what it has shown so far."""
+
+    process: Process
+    port: int
+    result: Result
+    requests: int = 0  # in one round
+
+
+@dataclass(frozen=True, slots=True)
+class Contest:
+    """The surroundings that are the same for every measurement."""
+
+    directory: Path
+    origin_port: int
+    proxy_core: frozenset[int]
+    load_cores: frozenset[int]
+    programs: Mapping[Peer, str]
+    rounds: int
+    seconds: float  # about how long a round lasts
+
+    def load(self, workload: Workload, port: int, requests: int) -> workloads.Load:
+        """Run one load."""
+        return workloads.run(
+            workload,
+            port,
+            requests,
+            directory=self.directory,
+            cores=self.load_cores,
+            planned_s=self.seconds,
+        )
+
+    def warm_up(self, workload: Workload, port: int) -> float:
+        """Run ever longer loads until one says how many requests a second to expect."""
+        requests = workload.in_flight
+        while True:
+            load = self.load(workload, port, workload.fitting(requests))
+            if load.seconds >= WARM_UP_S or requests >= workload.most_requests:
+                return load.rate
+            requests *= 4
+
+    def enter(self, peer: Peer, stack: contextlib.ExitStack) -> Entrant:
+        """Start a proxy and wait until it relays.
+
+        Raises:
+            ProxyError: it ended, or never answered.
+        """
+        home = self.directory / peer.name
+        home.mkdir(exist_ok=True)
+        site = Site(free_port(), self.origin_port, home)
+        command = peer.command(self.programs[peer], site)
+        process = stack.enter_context(Process(command, cores=self.proxy_core, log=home / "log"))
+        kept = wait_for(process, site.port)
+        return Entrant(process, site.port, Result(peer.name, trailers=kept))
+
+    def measure(self, workload: Workload, entrant: Entrant) -> None:
+        """Add one round.
+
+        Raises:
+            ProxyError: the proxy died under it.
+        """
+        before = entrant.process.cpu_seconds()
+        load = self.load(workload, entrant.port, entrant.requests)
+        if not entrant.process.alive:
+            raise ProxyError(f"died: {entrant.process.last_words()}")
+        entrant.result.rounds.append(Round(load, entrant.process.cpu_seconds() - before))
+
+    def compare(self, workload: Workload) -> list[Result]:
+        """Let the peers take turns at one workload."""
+        results, entrants = [], []
+        with contextlib.ExitStack() as stack:
+            for peer in self.programs:
+                result = Result(peer.name)
+                with trouble_of(result):
+                    entrant = self.enter(peer, stack)
+                    result = entrant.result
+                    entrants.append(entrant)
+                results.append(result)
+            for entrant in entrants:
+                with trouble_of(entrant.result):
+                    rate = self.warm_up(workload, entrant.port)
+                    entrant.requests = workload.fitting(round(rate * self.seconds))
+            for turn in range(self.rounds):
+                for entrant in rotated(entrants, turn):
+                    if not entrant.result.trouble:
+                        with trouble_of(entrant.result):
+                            self.measure(workload, entrant)
+            for entrant in entrants:
+                entrant.result.resident_bytes = entrant.process.resident_bytes()
+        return results
+
+
+@contextlib.contextmanager
+def trouble_of(result: Result) -> Iterator[None]:
+    """Book a proxy's failure in its own row: the others are still worth measuring."""
+    try:
+        yield
+    except (ProxyError, LoadError) as error:
+        result.trouble = str(error)
+
+
+def rotated(entrants: list[Entrant], turn: int) -> list[Entrant]:
+    """Let another proxy begin each round."""
+    start = turn % max(len(entrants), 1)
+    return entrants[start:] + entrants[:start]
+
+
+def wait_for(process: Process, port: int) -> bool:
+    """Wait until a proxy relays; return whether it kept the trailers.
+
+    Raises:
+        ProxyError: it ended, or never answered.
+    """
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while time.monotonic() < deadline:
+        if not process.alive:
+            raise ProxyError(f"did not start: {process.last_words()}")
+        kept = origin.trailers_through(port)
+        if kept is not None:
+            return kept
+        time.sleep(0.05)
+    raise ProxyError(f"no answer within {START_TIMEOUT_S:.0f} s: {process.last_words()}")

@@ -1,0 +1,138 @@
+"""Measure trailproxy beside its peers: `make bench`, or `python -m benchmarks.run --help`.
+
+Prints a table for each workload and saves every raw round as JSON. What is not on this
+machine is named and left out; nothing that was started outlives the run.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks import origin, report, workloads
+from benchmarks.contest import Contest, wait_for
+from benchmarks.peers import OURS, PEERS, Peer, asks
+from benchmarks.process import split_cores
+from benchmarks.workloads import WORKLOADS, Workload
+
+RESULTS = Path(__file__).parent / "results" / "latest.json"
+TOOLS = {"h2load": "nghttp2-client", "nghttp": "nghttp2-client", "nghttpd": "nghttp2-server"}
+
+
+def chosen_names(wanted: str, known: Sequence[str]) -> list[str]:
+    """Resolve a comma-separated choice; nothing means all.
+
+    Raises:
+        ValueError: a name is not known.
+    """
+    names = [name.strip() for name in wanted.split(",") if name.strip()]
+    for name in names:
+        if name not in known:
+            raise ValueError(f"unknown name {name!r}; known: {', '.join(known)}")
+    return names or list(known)
+
+
+def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line."""
+    loads = [workload.name for workload in WORKLOADS]
+    proxies = [peer.name for peer in PEERS]
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description=__doc__)
+    parser.add_argument("--workloads", default="", help=f"of: {', '.join(loads)}")
+    parser.add_argument("--proxies", default="", help=f"of: {', '.join(proxies)}")
+    parser.add_argument("--only", default="", help="workloads and proxies in one list")
+    parser.add_argument("--rounds", type=int, default=3, help="the median of these is shown")
+    parser.add_argument("--seconds", type=float, default=2.0, help="about how long a round lasts")
+    parser.add_argument("--json", type=Path, default=RESULTS, metavar="FILE")
+    chosen = parser.parse_args(argv)
+    if chosen.rounds < 1 or chosen.seconds <= 0:
+        parser.error("--rounds and --seconds must be positive")
+    try:
+        only = chosen_names(chosen.only, loads + proxies) if chosen.only else []
+        in_loads, in_proxies = ",".join(set(only) & set(loads)), ",".join(set(only) & set(proxies))
+        chosen.workloads = chosen_names(chosen.workloads or in_loads, loads)
+        chosen.proxies = chosen_names(chosen.proxies or in_proxies, proxies)
+    except ValueError as wrong:
+        parser.error(str(wrong))
+    return chosen
+
+
+def find(names: Sequence[str]) -> dict[Peer, str]:
+    """Return the chosen peers that are on this machine, with their programs."""
+    programs = {peer: peer.find() for peer in PEERS if peer.name in names}
+    return {peer: program for peer, program in programs.items() if program is not None}
+
+
+def complain(missing: Sequence[str]) -> int:
+    """Say which tools to install."""
+    packages = " ".join(sorted({TOOLS[tool] for tool in missing}))
+    print(f"benchmarks need {', '.join(missing)} (Debian: apt-get install {packages})")
+    return 2
+
+
+def show_surroundings(facts: dict[str, Any], absent: Sequence[str]) -> None:
+    """Print what the figures depend on."""
+    for name, value in facts["machine"].items():
+        print(f"{name.replace('_', ' '):>20}  {value}")
+    for name, version in facts["versions"].items():
+        print(f"{name:>20}  {version}")
+    for name in absent:
+        print(f"{name:>20}  not found, left out")
+
+
+def hold(contest: Contest, workload: Workload) -> dict[str, Any]:
+    """Measure one workload, print its table, and return it for the file."""
+    ceiling = contest.warm_up(workload, contest.origin_port)
+    print(f"\n{report.headline(workload, ceiling)}", flush=True)
+    results = contest.compare(workload)
+    print(report.table(results, colour=sys.stdout.isatty(), ours=OURS), flush=True)
+    return {
+        "name": workload.name,
+        "title": workload.title,
+        "rate_without_proxy": ceiling,
+        "proxies": [report.as_json(result) for result in results],
+    }
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure, print, save; 1 if trailproxy was to be measured and could not be."""
+    chosen = arguments(argv)
+    if missing := [tool for tool in TOOLS if shutil.which(tool) is None]:
+        return complain(missing)
+    # An outer time limit ends us with SIGTERM: leave through the `with`s all the same.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    peers = find(chosen.proxies)
+    versions = {tool: asks("--version")(tool) for tool in ("h2load", "nghttpd")}
+    versions |= {peer.name: peer.version(program) for peer, program in peers.items()}
+    facts = {"machine": report.machine(), "versions": versions}
+    found = {peer.name for peer in peers}
+    show_surroundings(facts, [name for name in chosen.proxies if name not in found])
+
+    loads = [workload for workload in WORKLOADS if workload.name in chosen.workloads]
+    proxy_core, load_cores = split_cores(os.sched_getaffinity(0))
+    with tempfile.TemporaryDirectory(prefix="trailproxy-bench-") as name:
+        directory = Path(name)
+        workloads.prepare(directory, loads)
+        server, port = origin.start(directory, load_cores)
+        with server:
+            wait_for(server, port)
+            contest = Contest(
+                directory, port, proxy_core, load_cores, peers, chosen.rounds, chosen.seconds
+            )
+            held = [hold(contest, workload) for workload in loads]
+
+    settings = {"rounds": chosen.rounds, "seconds": chosen.seconds}
+    chosen.json.parent.mkdir(parents=True, exist_ok=True)
+    chosen.json.write_text(json.dumps({**facts, **settings, "workloads": held}, indent=2) + "\n")
+    print(f"\nraw rounds: {chosen.json}")
+    ours = [row for each in held for row in each["proxies"] if row["proxy"] == OURS]
+    return int(any(row["trouble"] for row in ours))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

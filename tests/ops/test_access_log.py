@@ -1,0 +1,420 @@
+"""Each test lets exchanges end, then reads what the log's reader got."""
+
+import errno
+import json
+import os
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from select import PIPE_BUF
+from typing import Any
+
+import pytest
+
+from trailproxy.core.fault import Cause, Initiator, Side
+from trailproxy.core.record import Ending, Progress, Record
+from trailproxy.ops.access_log import AccessLog, grpc_name
+
+NOON = 1_800_000_000.25  # 2027-01-15T08:00:00.250Z
+
+
+def noon() -> float:
+    return NOON
+
+
+def exchange(**changes: Any) -> Record:
+    """A gRPC call that went well, but for `changes`."""
+    words: dict[str, Any] = {
+        "listener": "main",
+        "route": "greeter",
+        "method": "POST",
+        "authority": "api.example.com",
+        "path": "/greet.Greeter/Hello",
+        "peer": "192.0.2.7",
+        "began": 100.0,
+        "grpc": True,
+        "upstream": "app",
+        "endpoint": "127.0.0.1:50051",
+        "attempts": 1,
+        "status": 200,
+        "grpc_status": "0",
+        "request_sent_at": 100.001,
+        "response_head_at": 100.0125,
+        "ended": 100.02,
+        "request_ending": Ending.END,
+        "response_ending": Ending.TRAILERS,
+        "request_bytes": 12,
+        "response_bytes": 34,
+        "response_trailers": 2,
+    }
+    return Record(**(words | changes))
+
+
+def lines(text: str | bytes) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "access.log"
+
+
+@contextmanager
+def opened(target: str | Path) -> Iterator[AccessLog]:
+    log = AccessLog.open(str(target), noon)
+    try:
+        yield log
+    finally:
+        log.close()
+
+
+@pytest.fixture
+def fifo(tmp_path: Path) -> Iterator[tuple[Path, int]]:
+    """A named pipe and the descriptor of its reader, who has read nothing yet."""
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    yield path, reader
+    os.close(reader)
+
+
+def read_all(reader: int) -> bytes:
+    got = b""
+    while True:
+        try:
+            piece = os.read(reader, 65536)
+        except BlockingIOError:
+            return got
+        if not piece:
+            return got
+        got += piece
+
+
+# -- what a line says --------------------------------------------------------------------
+
+
+def test_a_clean_exchange_is_one_line_in_a_fixed_order(path: Path) -> None:
+    with opened(path) as log:
+        log.write(exchange())
+    assert path.read_text() == (
+        '{"time":"2027-01-15T08:00:00.250Z","listener":"main","route":"greeter",'
+        '"peer":"192.0.2.7","method":"POST","authority":"api.example.com",'
+        '"path":"/greet.Greeter/Hello","status":200,"grpc_status":"OK","upstream":"app",'
+        '"endpoint":"127.0.0.1:50051","attempts":1,"duration_ms":20.0,"response_head_ms":11.5,'
+        '"request_bytes":12,"response_bytes":34,"request":{"ending":"end","trailers":0},'
+        '"response":{"ending":"trailers","trailers":2},"answered":false}\n'
+    )
+
+
+def test_an_unclean_end_says_whose_fault_and_which_resets(path: Path) -> None:
+    reset = (Side.DOWNSTREAM, Initiator.PEER, 8, Progress.BODY, Cause.CLIENT_RESET)
+    passed_on = (Side.UPSTREAM, Initiator.PROXY, 8, Progress.BODY, Cause.CLIENT_RESET)
+    with opened(path) as log:
+        log.write(
+            exchange(
+                response_ending=Ending.CANCELLED,
+                dropped=Cause.CLIENT_RESET,
+                dropped_side=Side.DOWNSTREAM,
+                why="the client sent RST_STREAM (CANCEL)",
+                resets=[reset, passed_on],
+            )
+        )
+    (line,) = lines(path.read_text())
+    assert line["dropped"] == {
+        "side": "downstream",
+        "cause": "client_reset",
+        "why": "the client sent RST_STREAM (CANCEL)",
+    }
+    words = {"code": "CANCEL", "phase": "body", "cause": "client_reset"}
+    assert line["resets"] == [
+        {"side": "downstream", "initiator": "peer", **words},
+        {"side": "upstream", "initiator": "proxy", **words},
+    ]
+
+
+def test_what_never_came_is_said_plainly(path: Path) -> None:
+    with opened(path) as log:
+        log.write(exchange(route="", status=0, grpc_status="", response_head_at=None))
+    (line,) = lines(path.read_text())
+    assert line["route"] == "none"
+    assert line["status"] == 0
+    assert line["grpc_status"] == ""
+    assert line["response_head_ms"] is None
+
+
+def test_the_head_of_our_own_answer_is_not_the_upstreams(path: Path) -> None:
+    with opened(path) as log:
+        log.write(exchange(answered=True, status=504))
+    (line,) = lines(path.read_text())
+    assert line["answered"] is True
+    assert line["response_head_ms"] is None
+
+
+def test_the_time_follows_the_wall_clock(path: Path) -> None:
+    times = iter([NOON, NOON + 0.0006, NOON + 0.9, NOON - 3600])
+    log = AccessLog.open(str(path), lambda: next(times))
+    for _ in range(4):
+        log.write(exchange())
+    log.close()
+    assert [line["time"] for line in lines(path.read_text())] == [
+        "2027-01-15T08:00:00.250Z",
+        "2027-01-15T08:00:00.251Z",
+        "2027-01-15T08:00:01.150Z",
+        "2027-01-15T07:00:00.250Z",
+    ]
+
+
+def test_no_peer_can_break_a_line_in_two_or_make_it_endless(path: Path) -> None:
+    with opened(path) as log:
+        log.write(
+            exchange(
+                path='/"\n{"status":200}' + "\xff" * 100_000,
+                authority="a" * 100_000,
+                method="M" * 100_000,
+                dropped=Cause.UPSTREAM_GONE,
+                dropped_side=Side.UPSTREAM,
+                why="w" * 100_000,
+            )
+        )
+    (line,) = lines(path.read_bytes())
+    assert line["path"].startswith('/"\n{"status":200}\xff')
+    sizes = [len(line["path"]), len(line["authority"]), len(line["method"])]
+    assert sizes == [2048, 256, 32]
+    assert len(line["dropped"]["why"]) == 256
+
+
+@pytest.mark.parametrize(
+    ("status", "name"),
+    [
+        ("0", "OK"),
+        ("1", "CANCELLED"),
+        ("14", "UNAVAILABLE"),
+        ("16", "UNAUTHENTICATED"),
+        ("17", "invalid"),
+        ("00", "invalid"),
+        ("-1", "invalid"),
+        ("OK", "invalid"),
+        ("", ""),
+    ],
+)
+def test_grpc_statuses_have_their_canonical_names(status: str, name: str) -> None:
+    assert grpc_name(status) == name
+
+
+# -- where the lines go ------------------------------------------------------------------
+
+
+def test_lines_wait_for_a_flush(path: Path) -> None:
+    with opened(path) as log:
+        log.write(exchange())
+        log.write(exchange())
+        assert path.read_text() == ""
+        log.flush()
+        assert len(lines(path.read_text())) == 2
+
+
+def test_a_log_is_appended_to(path: Path) -> None:
+    for _ in range(2):
+        with opened(path) as log:
+            log.write(exchange())
+    assert len(lines(path.read_text())) == 2
+
+
+def test_off_writes_nowhere() -> None:
+    with opened("off") as log:
+        log.write(exchange())
+        log.flush()
+        log.reopen()
+        assert log.lost_lines == 0
+
+
+def test_stdout_stays_open_when_the_log_is_closed(capfd: pytest.CaptureFixture[str]) -> None:
+    with opened("stdout") as log:
+        log.write(exchange())
+    os.write(1, b'"still here"\n')
+    first, second = capfd.readouterr().out.splitlines()
+    assert json.loads(first)["route"] == "greeter"
+    assert second == '"still here"'
+
+
+def test_a_closed_log_takes_no_more_lines(path: Path) -> None:
+    log = AccessLog.open(str(path), noon)
+    log.write(exchange())
+    log.close()
+    log.write(exchange())
+    log.flush()
+    log.close()
+    assert len(lines(path.read_text())) == 1
+
+
+def test_a_path_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
+    target = str(tmp_path / "missing" / "access.log")
+    with pytest.raises(FileNotFoundError) as failure:
+        AccessLog.open(target, noon)
+    assert failure.value.filename == target
+
+
+def test_a_pipe_that_nobody_reads_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    target = tmp_path / "pipe"
+    os.mkfifo(target)
+    with pytest.raises(OSError, match="pipe") as failure:
+        AccessLog.open(str(target), noon)
+    assert failure.value.errno == errno.ENXIO
+
+
+def test_after_the_file_was_moved_away_reopen_begins_a_new_one(path: Path) -> None:
+    moved = path.with_suffix(".1")
+    with opened(path) as log:
+        log.write(exchange(path="/before"))
+        path.rename(moved)
+        log.reopen()
+        log.write(exchange(path="/after"))
+    assert [line["path"] for line in lines(moved.read_text())] == ["/before"]
+    assert [line["path"] for line in lines(path.read_text())] == ["/after"]
+
+
+def test_when_reopen_fails_the_old_file_stays_in_use(tmp_path: Path) -> None:
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    with opened(folder / "access.log") as log:
+        moved = folder.rename(tmp_path / "moved")
+        with pytest.raises(FileNotFoundError):
+            log.reopen()
+        log.write(exchange())
+    assert len(lines((moved / "access.log").read_text())) == 1
+
+
+# -- when the sink is slow, full or gone -------------------------------------------------
+
+
+def test_a_slow_reader_is_not_waited_for_and_loses_nothing(fifo: tuple[Path, int]) -> None:
+    path, reader = fifo
+    with opened(path) as log:
+        for number in range(500):  # about 200 KiB, three times what a pipe holds
+            log.write(exchange(path=f"/{number}"))
+        got = b""
+        while len(got.splitlines()) < 500:
+            log.flush()
+            piece = read_all(reader)
+            assert piece, "flush sent nothing although the pipe was empty"
+            assert piece.endswith(b"\n")  # whole lines only: other writers may share the pipe
+            got += piece
+        assert [line["path"] for line in lines(got)] == [f"/{number}" for number in range(500)]
+        assert log.lost_lines == 0
+
+
+@contextmanager
+def stdout_is(fd: int) -> Iterator[None]:
+    saved = os.dup(1)
+    os.dup2(fd, 1)
+    try:
+        yield
+    finally:
+        os.dup2(saved, 1)
+        os.close(saved)
+
+
+def test_a_full_stdout_is_not_waited_for() -> None:
+    reader, writer = os.pipe()  # blocking, as a container's stdout is
+    with stdout_is(writer), opened("stdout") as log:
+        for number in range(500):
+            log.write(exchange(path=f"/{number}"))
+        log.flush()
+    os.close(writer)
+    with open(reader, "rb") as rest:
+        got = lines(rest.read())
+    assert 0 < len(got) < 500
+    assert len(got) + log.lost_lines == 500
+
+
+def test_a_stuck_reader_costs_lines_and_bounded_memory(fifo: tuple[Path, int]) -> None:
+    path, reader = fifo
+    written = 1500
+    with opened(path) as log:
+        for _ in range(written):
+            log.write(exchange(path="/" + "x" * 1500))
+        assert log.lost_lines > 0
+        got = b""
+        while piece := read_all(reader):
+            got += piece
+            log.flush()
+        got += read_all(reader)
+        assert len(lines(got)) + log.lost_lines == written
+        assert len(got) < 2 * 1024 * 1024
+
+
+def test_a_reader_that_went_away_costs_lines_only(tmp_path: Path) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    with opened(path) as log:
+        os.close(reader)
+        log.write(exchange())
+        log.write(exchange())
+        log.flush()
+        assert log.lost_lines == 2
+
+
+def test_lines_that_wait_when_the_log_is_closed_are_counted(fifo: tuple[Path, int]) -> None:
+    path, reader = fifo
+    log = AccessLog.open(str(path), noon)
+    for _ in range(500):
+        log.write(exchange())
+    log.close()
+    assert log.lost_lines > 0
+    assert len(lines(read_all(reader))) + log.lost_lines == 500
+
+
+@contextmanager
+def files_no_larger_than(octets: int) -> Iterator[None]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (octets, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_line_torn_by_a_full_disk_is_finished_when_there_is_room(path: Path) -> None:
+    with opened(path) as log:
+        for name in ("torn", "lost", "lost"):
+            log.write(exchange(path=f"/{name}"))
+        with files_no_larger_than(100):
+            log.flush()
+            log.flush()  # still no room
+        assert path.stat().st_size == 100
+        assert log.lost_lines == 2
+        log.write(exchange(path="/later"))
+    assert [line["path"] for line in lines(path.read_text())] == ["/torn", "/later"]
+    assert log.lost_lines == 2
+
+
+def test_a_torn_line_is_not_finished_in_another_file(path: Path) -> None:
+    with opened(path) as log:
+        log.write(exchange(path="/torn"))
+        with files_no_larger_than(100):
+            log.flush()
+            path.rename(path.with_suffix(".1"))
+            log.reopen()
+        log.write(exchange(path="/new"))
+    assert [line["path"] for line in lines(path.read_text())] == ["/new"]
+    assert log.lost_lines == 1
+
+
+def test_a_name_that_is_no_text_costs_its_line_only(path: Path) -> None:
+    with opened(path) as log:
+        log.write(exchange(upstream="\ud800"))
+        log.write(exchange())
+        assert log.lost_lines == 1
+    assert len(lines(path.read_text())) == 1
+
+
+def test_a_long_line_stays_whole_on_a_pipe(fifo: tuple[Path, int]) -> None:
+    path, reader = fifo
+    with opened(path) as log:
+        log.write(exchange(path="/" + "x" * 5000, authority="a" * 5000, why="w" * 5000))
+        log.flush()
+    got = read_all(reader)
+    assert len(lines(got)) == 1
+    assert len(got) <= PIPE_BUF

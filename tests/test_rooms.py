@@ -1,0 +1,61 @@
+"""The rooms: imports run one way, each outside package has one door, no file is too long."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import trailproxy
+
+PACKAGE = Path(trailproxy.__file__).parent
+FILES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))
+MOST_LINES = 400
+
+MAY_IMPORT = {
+    "top": {"top", "net", "ops", "core", "wire"},
+    "net": {"net", "core", "wire"},
+    "ops": {"ops", "core", "wire"},
+    "core": {"core", "wire"},
+    "wire": {"wire"},
+}
+IO = {"aiohttp", "asyncio", "msgspec", "prometheus_client", "socket", "ssl", "yaml"}
+BANNED = {"core": IO, "wire": IO | {"logging", "time"}}
+DOORS = {
+    "h2": "wire/hyper.py",
+    "hpack": "wire/hyper.py",
+    "hyperframe": "wire/hyper.py",
+    "aiohttp": "ops/admin.py",
+}
+
+
+def room_of(module: list[str]) -> str:
+    """Name the room of a module of the package; what stands beside the rooms is the top."""
+    return module[0] if module and module[0] in MAY_IMPORT else "top"
+
+
+def imports_of(file: Path) -> list[list[str]]:
+    """List every import in a file, wherever it stands; `from package import room` is one."""
+    found: list[str] = []
+    for node in ast.walk(ast.parse((PACKAGE / file).read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module == "trailproxy":
+            found += [f"trailproxy.{alias.name}" for alias in node.names if alias.name[0] != "_"]
+        elif isinstance(node, ast.ImportFrom):
+            found.append(node.module or "")
+    return [name.split(".") for name in found]
+
+
+@pytest.mark.parametrize("file", FILES, ids=str)
+def test_imports_run_one_way(file: Path) -> None:
+    room = room_of(list(file.parts))
+    for name, *inner in imports_of(file):
+        if name == "trailproxy":
+            assert room_of(inner) in MAY_IMPORT[room], f"{room} must not know {'.'.join(inner)}"
+        assert name not in BANNED.get(room, set()), f"{room} must not import {name}"
+        assert DOORS.get(name, str(file)) == str(file), f"only {DOORS.get(name)} imports {name}"
+
+
+@pytest.mark.parametrize("file", FILES, ids=str)
+def test_files_stay_short(file: Path) -> None:
+    assert len((PACKAGE / file).read_text(encoding="utf-8").splitlines()) <= MOST_LINES

@@ -1,0 +1,28 @@
+"""trailproxy: an HTTP/2 reverse proxy that never loses a trailer.
+
+The rooms, and who may import whom (a test enforces it)::
+
+    app, cli, demo      where all rooms meet
+    net | ops           sockets and TLS | what operators write and see
+    core                what a proxy does; synchronous, no sockets, no asyncio
+    wire                bytes to events and back; no policy, no clock
+
+Glossary, one word per thing:
+
+downstream / upstream   the client's side / the backend's side
+connection              the streams on one socket
+stream                  one id on one connection
+exchange                a request and its response
+lane                    one direction of an exchange
+source / sink           the streams a lane joins
+part                    a head, a piece of data, or trailers
+credit                  window bytes owed back to a source
+park / depart           to wait in a lane / to leave it
+ending                  how a lane ended
+fault                   what went wrong, and whose it is
+record                  what happened in an exchange
+snapshot                the compiled configuration
+origin                  the connections to one upstream
+"""
+
+__version__ = "0.1.0"

@@ -1,0 +1,299 @@
+"""App: the only place where all rooms meet.
+
+It builds what the settings say, swaps it on reload (all of it or nothing), and
+takes it down so that no stream in flight notices.
+"""
+
+import asyncio
+import logging
+import signal
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
+from typing import Any, Final, final
+
+from trailproxy.build import BuildError, Key, Plan, make_plan
+from trailproxy.core.address import Address
+from trailproxy.core.clock import DateStamp, Wheel
+from trailproxy.core.fault import Cause, Side
+from trailproxy.core.proxy import Front, Proxy
+from trailproxy.core.record import Tally
+from trailproxy.core.routing import Router
+from trailproxy.net.listener import Listener, ListenError, ListenParams
+from trailproxy.net.origin import Origin
+from trailproxy.net.tasks import spawn
+from trailproxy.ops.access_log import AccessLog
+from trailproxy.ops.admin import Admin
+from trailproxy.ops.metrics import Metrics, renderer
+from trailproxy.ops.settings import Settings, SettingsError, masked
+from trailproxy.ops.snapshot import compile_snapshot
+
+_log: Final = logging.getLogger("trailproxy")
+_TICK_S: Final = 1.0
+_FLUSH_S: Final = 0.2  # how long an access-log line may wait
+_POLL_S: Final = 0.02  # how often a drain looks whether it is done
+_FAREWELL_S: Final = 0.5  # for the last resets to leave when a drain runs out of time
+
+
+@final
+class App:
+    """One proxy: its listeners, its origins, its admin page."""
+
+    def __init__(self, read: Callable[[], Settings]) -> None:
+        """Prepare; `read` returns the settings of now, at the start and at each reload."""
+        loop = asyncio.get_running_loop()
+        # set once
+        self._read: Final = read
+        self._loop: Final = loop
+        self._tallies: Final = {Side.DOWNSTREAM: Tally(), Side.UPSTREAM: Tally()}
+        self._metrics: Final = Metrics(self._tallies)
+        self._proxy: Final = Proxy(
+            Router(()), self._metrics, self._tallies, Wheel(loop), DateStamp(time.time)
+        )
+        self._reloading: Final = asyncio.Lock()
+        self._asked: Final = asyncio.Event()  # to stop
+        self._hurried: Final = asyncio.Event()  # asked twice
+        # swapped on reload
+        self._plan: Plan | None = None
+        self._listeners: Final[dict[Address, tuple[Key, Listener]]] = {}
+        self._origins: Final[dict[str, tuple[Key, Origin]]] = {}
+        self._admin: Admin | None = None
+        self._log_target = "off"
+        # no longer configured, and not yet empty
+        self._leaving: list[Listener | Origin] = []
+
+    # -- start and run -------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Read the settings and serve them.
+
+        Raises:
+            SettingsError: the file is wrong.
+            BuildError: something it names cannot be used.
+        """
+        await self._apply(make_plan(self._read()))
+        self._metrics.loaded_at = time.time()
+        self._tick()
+        self._flush_log()
+
+    async def run(self) -> None:
+        """Serve until asked to stop, then drain. Signals: TERM and INT stop, HUP reloads."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._loop.add_signal_handler(number, self._signalled)
+        self._loop.add_signal_handler(
+            signal.SIGHUP, lambda: spawn(self._reload_and_log(), "reload")
+        )
+        await self._asked.wait()
+        await self._shut_down()
+
+    def _tick(self) -> None:
+        for _, listener in self._listeners.values():
+            listener.tick()
+        for _, origin in self._origins.values():
+            origin.tick()
+        for part in self._leaving:
+            part.tick()
+        self._leaving = [part for part in self._leaving if not part.empty]
+        self._loop.call_later(_TICK_S, self._tick)
+
+    def _flush_log(self) -> None:
+        if self._metrics.log is not None:
+            self._metrics.log.flush()
+        self._loop.call_later(_FLUSH_S, self._flush_log)
+
+    # -- apply: build first, then commit ---------------------------------------------------
+
+    async def _apply(self, plan: Plan) -> None:
+        """Make the plan what runs, or change nothing.
+
+        Raises:
+            BuildError: an address or the access log cannot be had.
+        """
+        with ExitStack() as undo:
+            log = self._open_log(plan.settings.access_log.path, undo)
+            fresh = self._bind_new(plan, undo)
+            admin = await self._start_admin(plan.admin)
+            undo.pop_all()
+        # from here on nothing fails
+        old_admin, self._admin = self._admin, admin
+        self._commit_log(plan, log)
+        self._commit_origins(plan)
+        upstreams = {name: origin for name, (_, origin) in self._origins.items()}
+        self._proxy.router = compile_snapshot(plan.settings, upstreams).router
+        await self._commit_listeners(plan, fresh)
+        self._plan = plan
+        if old_admin is not None and old_admin is not admin:
+            await old_admin.stop()
+
+    def _open_log(self, target: str, undo: ExitStack) -> AccessLog:
+        """Open the access log, or the same one anew: its file may have been moved away."""
+        log = self._metrics.log
+        try:
+            if log is not None and target == self._log_target:
+                log.reopen()
+                return log
+            log = AccessLog.open(target, time.time)
+        except OSError as error:
+            raise BuildError([f"access_log.path: {target}: {error.strerror}"]) from error
+        undo.callback(log.close)
+        return log
+
+    def _bind_new(self, plan: Plan, undo: ExitStack) -> dict[Address, Listener]:
+        fresh: dict[Address, Listener] = {}
+        for address, wanted in plan.listeners.items():
+            if address in self._listeners:
+                continue
+            listener = Listener(address, self._metrics, self._tallies[Side.DOWNSTREAM])
+            try:
+                listener.bind()
+            except ListenError as error:
+                raise BuildError([f"listener {wanted.name}: cannot bind {error}"]) from error
+            undo.callback(listener.close)
+            fresh[address] = listener
+        return fresh
+
+    async def _start_admin(self, address: Address) -> Admin:
+        if self._admin is not None and self._plan is not None and self._plan.admin == address:
+            return self._admin
+        admin = Admin(self, renderer(self._metrics))
+        try:
+            await admin.start(address)
+        except OSError as error:
+            why = error.strerror or error
+            raise BuildError([f"admin: cannot bind {address}: {why}"]) from error
+        return admin
+
+    def _commit_log(self, plan: Plan, log: AccessLog) -> None:
+        self._log_target = plan.settings.access_log.path
+        self._metrics.codec = plan.settings.codec
+        old, self._metrics.log = self._metrics.log, log
+        if old is not None and old is not log:
+            old.close()
+
+    def _commit_origins(self, plan: Plan) -> None:
+        for name, (key, origin) in list(self._origins.items()):
+            wanted = plan.origins.get(name)
+            if wanted is None or wanted.key != key:
+                del self._origins[name]
+                origin.retire()
+                self._leaving.append(origin)
+        for name, wanted in plan.origins.items():
+            if name not in self._origins:
+                tally = self._tallies[Side.UPSTREAM]
+                origin = Origin(wanted.params, self._metrics, tally, self._proxy.wheel)
+                self._origins[name] = (wanted.key, origin)
+                origin.start()
+
+    async def _commit_listeners(self, plan: Plan, fresh: dict[Address, Listener]) -> None:
+        for address, (_, listener) in list(self._listeners.items()):
+            if address not in plan.listeners:
+                del self._listeners[address]
+                listener.drain()
+                self._leaving.append(listener)
+        for address, wanted in plan.listeners.items():
+            key, listener = self._listeners.get(address) or ((), fresh[address])
+            if key == wanted.key:
+                continue
+            self._listeners[address] = (wanted.key, listener)
+            await listener.serve(
+                ListenParams(
+                    make_host=partial(Front, self._proxy, wanted.name),
+                    tls=wanted.tls,
+                    codec=plan.settings.codec,
+                    wire=plan.wire,
+                )
+            )
+            _log.info("listener %s accepts on %s", wanted.name, listener.bound_to)
+
+    # -- Backstage: what the admin page asks ---------------------------------------------
+
+    def not_ready(self) -> str:
+        """Say why no requests should be sent here; an empty string when they should."""
+        if self._asked.is_set():
+            return "draining"
+        return "" if self._plan is not None else "starting"
+
+    def config(self) -> dict[str, Any]:
+        """Return the running configuration with its secrets masked."""
+        return {} if self._plan is None else masked(self._plan.settings)
+
+    def streams(self) -> list[dict[str, Any]]:
+        """Describe the exchanges in flight."""
+        return self._proxy.describe()
+
+    async def reload(self) -> tuple[str, ...]:
+        """Read the configuration again; return what is wrong with it, nothing when it runs."""
+        async with self._reloading:
+            if self._asked.is_set():
+                return ("draining: the configuration is not read any more",)
+            try:
+                await self._apply(make_plan(self._read()))
+            except (SettingsError, BuildError) as error:
+                self._metrics.reloaded(False, time.time())
+                return tuple(str(error).splitlines())
+            self._metrics.reloaded(True, time.time())
+            return ()
+
+    async def _reload_and_log(self) -> None:
+        problems = await self.reload()
+        for problem in problems:
+            _log.error("reload refused: %s", problem)
+        if not problems:
+            _log.info("reloaded")
+
+    # -- the end -------------------------------------------------------------------------
+
+    def drain(self) -> None:
+        """Begin to finish: take nothing new, let what is in flight end."""
+        self._asked.set()
+
+    def _signalled(self) -> None:
+        """The first signal drains; whoever sends a second one will not wait."""
+        if self._asked.is_set():
+            self._hurried.set()
+        self.drain()
+
+    async def _shut_down(self) -> None:
+        listeners = [listener for _, listener in self._listeners.values()]
+        listeners += [part for part in self._leaving if isinstance(part, Listener)]
+        limit = 30.0 if self._plan is None else float(self._plan.settings.drain_timeout)
+        _log.info("draining %d exchanges, for at most %g s", self._proxy.active, limit)
+        for listener in listeners:
+            listener.drain()
+        if not await self._emptied(listeners, limit):
+            _log.warning("drain ended with %d exchanges in flight", self._proxy.active)
+            self._proxy.expire_all(Cause.DRAIN_TIMEOUT)
+            await self._emptied(listeners, _FAREWELL_S)
+        for listener in listeners:
+            listener.close()
+        for _, origin in self._origins.values():
+            origin.close()
+        for part in self._leaving:
+            part.close()
+        if self._admin is not None:
+            await self._admin.stop()
+        if self._metrics.log is not None:
+            self._metrics.log.close()
+        _log.info("stopped")
+
+    async def _emptied(self, listeners: list[Listener], limit: float) -> bool:
+        """Wait until no client is left, but not longer than `limit` seconds."""
+        deadline = self._loop.time() + limit
+        while not all(listener.empty for listener in listeners):
+            if self._loop.time() >= deadline or self._hurried.is_set():
+                return False
+            await asyncio.sleep(_POLL_S)
+        return True
+
+    # -- for the demo --------------------------------------------------------------------
+
+    @property
+    def ports(self) -> list[int]:
+        """The TCP ports of the listeners, in the order of the settings."""
+        return [listener.port for _, listener in self._listeners.values()]
+
+    @property
+    def admin_port(self) -> int:
+        """The TCP port of the admin page."""
+        return self._admin.addresses[0][1] if self._admin is not None else 0

@@ -1,0 +1,124 @@
+"""Build: from settings to the parameters of the rooms, with everything that can fail.
+
+Nothing here touches what runs: a reload builds first, and commits only when all
+of it stands. A key tells whether a part is the same as before, certificates'
+contents included, so that an unchanged part keeps its connections.
+"""
+
+import hashlib
+import ssl
+from typing import Final, NamedTuple
+
+from trailproxy.core.address import Address, parse_address
+from trailproxy.net.origin import OriginParams
+from trailproxy.net.tls import TLSError, client_context, server_context
+from trailproxy.ops.settings import ListenerSettings, Settings, UpstreamSettings
+from trailproxy.ops.snapshot import wire_params
+from trailproxy.wire import WireParams
+
+Key = tuple[object, ...]
+
+
+class BuildError(Exception):
+    """Something the settings name cannot be used; one line for each."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems: Final = tuple(problems)
+
+
+class ListenerPlan(NamedTuple):
+    """A listener to be."""
+
+    key: Key
+    name: str
+    tls: ssl.SSLContext | None
+
+
+class OriginPlan(NamedTuple):
+    """An origin to be."""
+
+    key: Key
+    params: OriginParams
+
+
+class Plan(NamedTuple):
+    """Everything the settings ask for, built and unused."""
+
+    settings: Settings
+    wire: WireParams
+    listeners: dict[Address, ListenerPlan]
+    origins: dict[str, OriginPlan]
+    admin: Address
+
+
+def make_plan(settings: Settings) -> Plan:
+    """Build what the settings describe.
+
+    Raises:
+        BuildError: a certificate, a key or a CA file cannot be used.
+    """
+    wire = wire_params(settings.limits)
+    listeners: dict[Address, ListenerPlan] = {}
+    origins: dict[str, OriginPlan] = {}
+    problems: list[str] = []
+    for place, listener in enumerate(settings.listeners):
+        try:
+            listeners[parse_address(listener.bind)] = _listener(listener, settings.codec, wire)
+        except TLSError as error:
+            problems.append(f"listeners[{place}].tls: {error}")
+    for place, upstream in enumerate(settings.upstreams):
+        try:
+            origins[upstream.name] = _origin(upstream, settings.codec, wire)
+        except TLSError as error:
+            problems.append(f"upstreams[{place}].tls: {error}")
+    if problems:
+        raise BuildError(problems)
+    return Plan(settings, wire, listeners, origins, parse_address(settings.admin.bind))
+
+
+def _listener(settings: ListenerSettings, codec: str, wire: WireParams) -> ListenerPlan:
+    tls = settings.tls
+    if tls is None:
+        return ListenerPlan((settings, codec, wire), settings.name, None)
+    context = server_context(tls.certificate, tls.private_key, tls.client_ca)
+    digest = _digest(tls.certificate, tls.private_key, tls.client_ca)
+    return ListenerPlan((settings, codec, wire, digest), settings.name, context)
+
+
+def _origin(settings: UpstreamSettings, codec: str, wire: WireParams) -> OriginPlan:
+    tls = settings.tls
+    context = None
+    digest = b""
+    if tls is not None:
+        context = client_context(tls.ca, tls.certificate, tls.private_key)
+        digest = _digest(tls.ca, tls.certificate, tls.private_key)
+    params = OriginParams(
+        name=settings.name,
+        addresses=tuple(parse_address(endpoint) for endpoint in settings.endpoints),
+        balance=settings.load_balancing,
+        tls=context,
+        server_name=None if tls is None else tls.server_name,
+        connect_timeout_s=float(settings.connect_timeout),
+        max_connections=settings.max_connections,
+        queue_limit=settings.queue_limit,
+        queue_timeout_s=float(settings.queue_timeout),
+        resolve_interval_s=float(settings.resolve_interval),
+        codec=codec,
+        wire=wire,
+    )
+    return OriginPlan((settings, codec, wire, digest), params)
+
+
+def _digest(*names: str | None) -> bytes:
+    """Tell whether files were replaced by their contents: rotation often keeps the times."""
+    total = hashlib.sha256()
+    for name in names:
+        if name is None:
+            continue
+        try:
+            with open(name, "rb") as file:
+                total.update(file.read() + b"\0")
+        except OSError as error:
+            raise TLSError(f"{name}: {error.strerror}") from error
+    return total.digest()

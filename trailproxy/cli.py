@@ -1,0 +1,131 @@
+"""The command line: run, check, schema, demo.
+
+Exit status: 0 after a clean drain, 2 for a bad configuration (path and reason
+on stderr), 1 for the rest. Imports are made where they are needed, so that
+`check` and `--version` stay quick.
+"""
+
+import argparse
+import logging
+import os
+import platform
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from trailproxy import __version__
+
+OK = 0
+FAILED = 1
+BAD_CONFIGURATION = 2
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; return its exit status."""
+    arguments = _parser().parse_args(argv)
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    command = {"run": _run, "check": _check, "schema": _schema, "demo": _demo}[arguments.command]
+    return command(arguments)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="trailproxy", description="An HTTP/2 reverse proxy that never loses a trailer."
+    )
+    parser.add_argument(
+        "--version",
+        action="version",
+        version=f"trailproxy {__version__} (codec h2, Python {platform.python_version()})",
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, text in (
+        ("run", "serve the configuration; TERM drains, HUP reloads"),
+        ("check", "say whether a configuration is good"),
+    ):
+        command = commands.add_parser(name, help=text, description=text)
+        command.add_argument(
+            "-c", "--config", type=Path, required=True, metavar="FILE", help="the YAML file"
+        )
+    text = "print the JSON Schema of the configuration"
+    commands.add_parser("schema", help=text, description=text)
+    text = "show a backend, the proxy before it, and one request that keeps its trailers"
+    demo = commands.add_parser("demo", help=text, description=text)
+    demo.add_argument("--once", action="store_true", help="stop after the one request")
+    demo.add_argument("--port", type=int, default=8080, help="of the proxy (default: 8080)")
+    demo.add_argument("--admin-port", type=int, default=9901, help="(default: 9901)")
+    return parser
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    import asyncio
+
+    from trailproxy.app import App
+    from trailproxy.build import BuildError
+    from trailproxy.ops.settings import SettingsError, load
+
+    async def serve() -> None:
+        app = App(lambda: load(arguments.config, os.environ))
+        await app.start()
+        await app.run()
+
+    try:
+        asyncio.run(serve())
+    except (SettingsError, BuildError) as error:
+        return _complain(arguments.config, error)
+    return OK
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    from trailproxy.build import BuildError, make_plan
+    from trailproxy.ops.settings import SettingsError, load
+
+    try:
+        plan = make_plan(load(arguments.config, os.environ))
+    except (SettingsError, BuildError) as error:
+        return _complain(arguments.config, error)
+    settings = plan.settings
+    _say(
+        f"{arguments.config}: good: {len(settings.listeners)} listeners, "
+        f"{len(settings.upstreams)} upstreams, {len(settings.routes)} routes"
+    )
+    return OK
+
+
+def _schema(_: argparse.Namespace) -> int:
+    import json
+
+    from trailproxy.ops.settings import schema
+
+    _say(json.dumps(schema(), indent=2))
+    return OK
+
+
+def _demo(arguments: argparse.Namespace) -> int:
+    import asyncio
+
+    from trailproxy.build import BuildError
+    from trailproxy.demo import Demo
+
+    logging.getLogger("trailproxy").setLevel(logging.WARNING)
+    try:
+        return asyncio.run(
+            Demo(arguments.port, arguments.admin_port, _say).run(once=arguments.once)
+        )
+    except BuildError as error:
+        sys.stderr.write(f"trailproxy demo: {error} (choose others with --port, --admin-port)\n")
+        return FAILED
+
+
+def _complain(config: Path, error: Exception) -> int:
+    """Print each problem behind the name of the file."""
+    for line in str(error).splitlines():
+        known = line.startswith(str(config))
+        sys.stderr.write(line + "\n" if known else f"{config}: {line}\n")
+    return BAD_CONFIGURATION
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()

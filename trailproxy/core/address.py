@@ -1,0 +1,103 @@
+"""Address: where something listens or is dialled. A value; nothing is resolved or opened here."""
+
+import re
+from dataclasses import dataclass
+from ipaddress import AddressValueError, IPv4Address, IPv6Address
+from typing import Final
+
+_UNIX: Final = "unix:"
+_MAX_UNIX_PATH: Final = 107  # octets; sun_path holds 108 with its closing NUL
+_MAX_PORT: Final = 65535
+_MAX_HOST: Final = 253  # characters of a DNS name
+
+_HOST_PORT: Final = re.compile(r"(?P<host>\[[^\]]*\]|[^:\[\]]*):(?P<port>[0-9]{1,5})")
+_DOTTED: Final = re.compile(r"[0-9.]+")
+_NAME: Final = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?\.?")
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A TCP host and port, or the path of a unix socket."""
+
+    host: str = ""  # a name or an IP address, without brackets
+    port: int = 0  # 0: any free one
+    path: str = ""  # of the unix socket; "" for TCP
+    name: str = ""  # the name that `host` was resolved from; "" when it was not
+
+    @property
+    def is_unix(self) -> bool:
+        """Whether this is a unix socket."""
+        return bool(self.path)
+
+    @property
+    def is_ip(self) -> bool:
+        """Whether the host is an IP address, so that there is nothing to resolve."""
+        return ":" in self.host or _DOTTED.fullmatch(self.host) is not None
+
+    def resolved(self, host: str) -> "Address":
+        """Return the same port at the IP address `host`, which our name stands for."""
+        return Address(host, self.port, name=self.host)
+
+    def __str__(self) -> str:
+        if self.path:
+            return _UNIX + self.path
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+
+def parse_address(text: str) -> Address:
+    """Read `host:port`, `[v6]:port` or `unix:/path`.
+
+    Raises:
+        ValueError: it is none of these; the text says why, for operators.
+    """
+    if text.startswith(_UNIX):
+        return Address(path=_unix_path(text.removeprefix(_UNIX)))
+    match = _HOST_PORT.fullmatch(text)
+    if match is None:
+        raise ValueError(_malformed(text))
+    port = int(match["port"])
+    if port > _MAX_PORT:
+        raise ValueError(f"port {port} is above {_MAX_PORT}")
+    return Address(_host(match["host"]), port)
+
+
+def _unix_path(path: str) -> str:
+    if not path.startswith("/"):
+        raise ValueError("the path of a unix socket must begin with /, as in unix:/run/app.sock")
+    if "\0" in path:
+        raise ValueError("the path of a unix socket cannot hold NUL")
+    if len(path.encode()) > _MAX_UNIX_PATH:
+        raise ValueError(f"the path of a unix socket has {_MAX_UNIX_PATH} octets at most")
+    return path
+
+
+def _host(text: str) -> str:
+    if not text:
+        raise ValueError("the host is missing; 0.0.0.0 means every IPv4 address, [::] every IPv6")
+    if text[0] == "[":
+        return _checked(text[1:-1], IPv6Address, "IPv6")
+    if _DOTTED.fullmatch(text):
+        return _checked(text, IPv4Address, "IPv4")
+    if _NAME.fullmatch(text) is None or ".." in text or len(text) > _MAX_HOST:
+        raise ValueError(f"{text!r} is not a host name")
+    return text
+
+
+def _checked(text: str, kind: type[IPv4Address | IPv6Address], version: str) -> str:
+    try:
+        return str(kind(text))
+    except AddressValueError:
+        raise ValueError(f"{text!r} is not an {version} address") from None
+
+
+def _malformed(text: str) -> str:
+    if "://" in text:
+        return "an address has no scheme: write host:port"
+    if text.startswith("/"):
+        return f"a unix socket is written {_UNIX}{text}"
+    if text.count(":") > 1 and "[" not in text:
+        return "an IPv6 address stands in brackets, as in [::1]:8080"
+    if ":" not in text or text.endswith("]"):
+        return "the port is missing: write host:port"
+    return "an address is host:port, [v6]:port or unix:/path"

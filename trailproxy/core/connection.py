@@ -1,0 +1,432 @@
+"""Connection: the streams on one socket, without the socket.
+
+Events become parts in lanes, parts become calls of the codec, and what breaks
+is told to the stream's owner and to the observer. Nothing here waits: a lane
+without room is remembered and gets its turn when there is room again.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Final, Protocol, final
+
+from trailproxy.core.fault import GONE, PROTOCOL, RESET, Cause, Fault, Initiator, Scope, Side
+from trailproxy.core.lane import Lane
+from trailproxy.core.message import vet_trailers
+from trailproxy.core.record import Direction, Observer, Outcome, Progress, Tally
+from trailproxy.core.stream import Stream
+from trailproxy.wire.codec import MAX_SID, Codec
+from trailproxy.wire.errors import ErrorCode
+from trailproxy.wire.events import (
+    ConnectionFault,
+    DataReceived,
+    GoAwayReceived,
+    HeadReceived,
+    PeerSettings,
+    PongReceived,
+    StreamFault,
+    StreamReset,
+    TrailersReceived,
+    WindowOpened,
+)
+from trailproxy.wire.fields import Fields
+
+#: Body octets a lane may send before the next one has its turn.
+QUANTUM: Final = 16 * 1024
+_DRAIN_PING: Final = b"draining"
+
+
+class Host(Protocol):
+    """Who owns a connection."""
+
+    def stream_opened(self, stream: Stream, fields: Fields, end: bool) -> None:
+        """The peer opened a stream with this request head: take it up."""
+        ...
+
+    def connection_changed(self, connection: "Connection") -> None:
+        """A stream is over, the peer's settings came, or it takes no more streams."""
+        ...
+
+
+@final
+class Connection:
+    """One HTTP/2 connection of the proxy, on either side."""
+
+    __slots__ = (
+        "_host",
+        "_last_taken",
+        "_observer",
+        "_tally",
+        "_waiting",
+        "away",
+        "closing",
+        "codec",
+        "draining",
+        "fault",
+        "ready",
+        "side",
+        "streams",
+        "wake",
+        "writable",
+    )
+
+    def __init__(
+        self, codec: Codec, side: Side, host: Host, observer: Observer, tally: Tally
+    ) -> None:
+        # set once
+        self.codec: Final = codec
+        self.side: Final = side
+        self._host: Host | None = host
+        self._observer: Final = observer
+        self._tally: Final = tally
+        self.wake: Callable[[], None] = _nothing  # by the rim: there is output, or an end
+        # read by the rim and the host
+        self.streams: Final[dict[int, Stream]] = {}
+        self.writable = True  # the socket takes more; set by the rim
+        self.ready = False  # the peer's SETTINGS have come
+        self.away = False  # no new streams: GOAWAY, used-up ids, or a broken connection
+        self.draining = False  # the first GOAWAY of two has been said
+        self.closing = False  # nothing is left to do: write the output and close
+        self.fault: Fault | None = None  # what broke the connection
+        # ours
+        self._waiting: Final[dict[Lane, None]] = {}  # lanes without room, in the order they came
+        self._last_taken = MAX_SID
+        tally.connections += 1
+
+    # -- from the peer -------------------------------------------------------------------
+
+    def receive(self, data: bytes) -> None:
+        """File what was read from the socket into the lanes."""
+        for event in self.codec.receive(data):
+            if isinstance(event, DataReceived):  # ordered by frequency
+                self._on_data(event)
+            elif isinstance(event, WindowOpened):
+                self._on_window(event.sid)
+            elif isinstance(event, HeadReceived):
+                self._on_head(event)
+            elif isinstance(event, TrailersReceived):
+                self._on_trailers(event)
+            else:
+                self._on_rare(event)
+        self.wake()
+
+    def _on_data(self, event: DataReceived) -> None:
+        self._tally.bytes_received += len(event.data)
+        stream = self.streams.get(event.sid)
+        feeds = None if stream is None else stream.feeds
+        if stream is None or feeds is None:
+            self.codec.consumed(event.sid, event.credit)
+            return
+        if event.end:
+            self._heard_end(stream)
+        feeds.data(event.data, event.credit, event.end)
+
+    def _on_head(self, event: HeadReceived) -> None:
+        stream = self.streams.get(event.sid)
+        if stream is None:
+            stream = self._take_up(event.sid)
+            stream.heard_end = event.end
+            if self._host is not None:
+                self._host.stream_opened(stream, event.fields, event.end)
+            return
+        feeds = stream.feeds
+        if event.end:
+            self._heard_end(stream)
+        if feeds is not None:
+            feeds.head(event.fields, event.end)
+
+    def _on_trailers(self, event: TrailersReceived) -> None:
+        stream = self.streams.get(event.sid)
+        feeds = None if stream is None else stream.feeds
+        if stream is not None and feeds is not None:
+            self._heard_end(stream)
+            feeds.trailers(event.fields)
+
+    def _on_window(self, sid: int) -> None:
+        if sid == 0:
+            self.take_turns()
+            return
+        stream = self.streams.get(sid)
+        lane = None if stream is None else stream.drains
+        if lane is not None and lane in self._waiting and not lane.pump():
+            self._waiting.pop(lane, None)
+
+    def _on_rare(self, event: object) -> None:
+        if isinstance(event, StreamReset):
+            self._on_reset(event)
+        elif isinstance(event, StreamFault):
+            self._on_fault(event)
+        elif isinstance(event, PeerSettings):
+            self.ready = True
+            self._changed()
+        elif isinstance(event, GoAwayReceived):
+            self._on_goaway(event)
+        elif isinstance(event, PongReceived):
+            if event.payload == _DRAIN_PING:
+                self.drain_finally()
+        elif isinstance(event, ConnectionFault):
+            why = f"{self.side} connection broken: {event.why}"
+            calm = event.code == ErrorCode.ENHANCE_YOUR_CALM
+            cause = Cause.FLOOD if calm else PROTOCOL[self.side]
+            self._observer.goaway(self.side, Direction.SENT, event.code)
+            self.lost(Fault(self.side, Scope.CONNECTION, cause, ErrorCode.INTERNAL_ERROR, why))
+
+    def _on_reset(self, event: StreamReset) -> None:
+        stream = self.streams.get(event.sid)
+        if stream is None:
+            return
+        cause = RESET[self.side]
+        if self.side is Side.UPSTREAM and event.code == ErrorCode.REFUSED_STREAM:
+            cause = Cause.UPSTREAM_REFUSED
+        self._note(stream, Initiator.PEER, event.code, cause)
+        why = f"{self.side} reset the stream"
+        self._drop(stream, Fault(self.side, Scope.STREAM, cause, event.code, why))
+
+    def _on_fault(self, event: StreamFault) -> None:
+        cause = Cause.STREAM_LIMIT if event.refused else PROTOCOL[self.side]
+        stream = self.streams.get(event.sid)
+        if stream is None:
+            late = event.code == ErrorCode.STREAM_CLOSED
+            progress = Progress.AFTER_END if late else Progress.BEFORE_HEAD
+            self._observer.stream_reset(self.side, Initiator.PROXY, event.code, progress, cause)
+            return
+        self._note(stream, Initiator.PROXY, event.code, cause)
+        if event.trailers and stream.owner is not None:
+            stream.owner.trailers_rejected(stream)
+        # the sin is this peer's: the other side only hears that the message was cut short
+        upstream = self.side is Side.UPSTREAM
+        code = ErrorCode.INTERNAL_ERROR if upstream else ErrorCode.CANCEL
+        self._drop(stream, Fault(self.side, Scope.STREAM, cause, code, event.why))
+
+    def _on_goaway(self, event: GoAwayReceived) -> None:
+        self._observer.goaway(self.side, Direction.RECEIVED, event.code)
+        if self.side is Side.DOWNSTREAM:
+            return  # a client's GOAWAY speaks of pushed streams; there are none
+        self.away = True
+        why = f"upstream went away: {event.why}" if event.why else "upstream went away"
+        for sid in [sid for sid in self.streams if sid > event.last_sid]:
+            code = ErrorCode.REFUSED_STREAM
+            fault = Fault(self.side, Scope.STREAM, Cause.UPSTREAM_GOAWAY, code, why)
+            self._drop(self.streams[sid], fault)
+        self._changed()
+
+    def lost(self, fault: Fault) -> None:
+        """The connection broke, or its socket closed: every stream on it is over."""
+        if self.fault is not None:
+            return
+        self.fault = fault
+        self.away = True
+        for stream in list(self.streams.values()):
+            self._drop(stream, fault)
+        self._waiting.clear()
+        self.closing = True
+        self._tally.connections -= 1
+        self._changed()
+        self.wake()
+
+    def lost_socket(self, why: str) -> None:
+        """The peer's socket closed."""
+        cause = GONE[self.side]
+        self.lost(Fault(self.side, Scope.CONNECTION, cause, ErrorCode.INTERNAL_ERROR, why))
+
+    # -- to the peer ---------------------------------------------------------------------
+
+    def open(self) -> Stream | None:
+        """Take a stream of ours; None when the peer takes no more of them."""
+        sid = 0 if self.away else self.codec.open_stream()
+        if sid == 0:
+            self.away = True
+            return None
+        return self._take_up(sid)
+
+    def send_headers(self, sid: int, fields: Fields, end: bool) -> bool:
+        """Send a head; False if the stream cannot take one any more.
+
+        Raises:
+            HTTP2Error: a field must not reach the wire; nothing was sent.
+        """
+        stream = self.streams.get(sid)
+        if stream is None or stream.head_sent:
+            return False
+        self.codec.send_head(sid, fields, end)
+        stream.head_sent = not fields.interim
+        if end:
+            stream.ended = True
+            self._settle(stream)
+        self.wake()
+        return True
+
+    def send_data(self, sid: int, data: bytes, end: bool) -> bool:
+        """Send body octets, no more than `room(sid)`; False if the stream cannot take them."""
+        stream = self.streams.get(sid)
+        if stream is None or stream.ended or not stream.head_sent:
+            return False
+        self.codec.send_data(sid, data, end)
+        self._tally.bytes_sent += len(data)
+        if end:
+            stream.ended = True
+            self._settle(stream)
+        self.wake()
+        return True
+
+    def send_trailers(
+        self, sid: int, trailers: Iterable[tuple[str | bytes, str | bytes]] | Fields
+    ) -> bool:
+        """Send trailers and end the stream: the one door through which they reach the wire.
+
+        Behind parked body octets they wait for them. An empty list ends the
+        stream with an empty DATA frame.
+
+        Returns:
+            False, and nothing is sent, if the stream is unknown, over, has ended,
+            or has no head yet; the observer is told of a dropped trailer section.
+
+        Raises:
+            HTTP2Error: a field may not stand in trailers; nothing was queued.
+        """
+        fields = vet_trailers(trailers)
+        stream = self.streams.get(sid)
+        if stream is None or stream.ended or not stream.head_sent:
+            direction = Direction.RESPONSE if self.side is Side.DOWNSTREAM else Direction.REQUEST
+            self._observer.trailers(direction, Outcome.DROPPED, "", Cause.STREAM_OVER)
+            return False
+        lane = stream.drains
+        if lane is not None and lane.waits:
+            lane.trailers(fields)
+            return True
+        self.codec.send_trailers(sid, fields)
+        stream.ended = True
+        self._settle(stream)
+        self.wake()
+        return True
+
+    def reset(self, stream: Stream, code: int, cause: Cause) -> None:
+        """Send RST_STREAM; for a stream that is over, do nothing."""
+        if stream.over:
+            return
+        self._note(stream, Initiator.PROXY, code, cause)
+        self.codec.reset(stream.sid, code)
+        self._forget(stream)
+        self.wake()
+
+    def room(self, sid: int) -> int:
+        """Return how many body octets may be sent on a stream now."""
+        return self.codec.sendable(sid) if self.writable else 0
+
+    def credit(self, sid: int, octets: int) -> None:
+        """Give window octets back to the peer."""
+        if octets and self.fault is None:
+            self.codec.consumed(sid, octets)
+            self.wake()
+
+    # -- fair turns ----------------------------------------------------------------------
+
+    def wait(self, lane: Lane) -> None:
+        """Remember a lane that ran out of room."""
+        if lane not in self._waiting:
+            self._tally.stalls += 1
+            self._waiting[lane] = None
+
+    def take_turns(self) -> None:
+        """There may be room again: one quantum a lane, round and round, until there is none."""
+        waiting = self._waiting
+        progress = True
+        while progress and self.writable:
+            progress = False
+            for lane in list(waiting):
+                before = lane.departed
+                more = lane.pump(QUANTUM)
+                waiting.pop(lane, None)
+                if more:
+                    waiting[lane] = None  # behind the others
+                progress = progress or lane.departed != before
+
+    # -- going away ----------------------------------------------------------------------
+
+    def drain(self) -> None:
+        """Ask the peer to open no more streams; those it has opened already are taken.
+
+        The first of two steps (RFC 9113 section 6.8): the second follows when the
+        peer has answered a PING, so that every stream in flight is known.
+        """
+        if self.draining or self.fault is not None:
+            return
+        self.draining = True
+        self._last_taken = MAX_SID
+        self.codec.goaway(MAX_SID, ErrorCode.NO_ERROR, "draining")
+        self.codec.ping(_DRAIN_PING)
+        self._observer.goaway(self.side, Direction.SENT, ErrorCode.NO_ERROR)
+        self.wake()
+
+    def drain_finally(self) -> None:
+        """Name the last stream that is taken, and close when all are over."""
+        if not self.draining or self._last_taken != MAX_SID or self.fault is not None:
+            return
+        self._last_taken = self.codec.last_peer_sid
+        self.codec.goaway(self._last_taken, ErrorCode.NO_ERROR, "draining")
+        self._observer.goaway(self.side, Direction.SENT, ErrorCode.NO_ERROR)
+        self._close_when_idle()
+        self.wake()
+
+    def retire(self) -> None:
+        """Open no more streams of ours, and close when those in flight are over."""
+        self.away = True
+        self._close_when_idle()
+        self.wake()
+
+    @property
+    def drained(self) -> bool:
+        """Whether the peer knows the last stream that is taken."""
+        return self.draining and self._last_taken != MAX_SID
+
+    def _close_when_idle(self) -> None:
+        done = self.drained if self.side is Side.DOWNSTREAM else self.away
+        if done and not self.streams:
+            self.closing = True
+
+    # -- streams that come and go --------------------------------------------------------
+
+    def _take_up(self, sid: int) -> Stream:
+        stream = self.streams[sid] = Stream(self, sid)
+        self._tally.streams += 1
+        return stream
+
+    def _heard_end(self, stream: Stream) -> None:
+        """Settle before the part that carries the end is fed: its lane may finish at once."""
+        stream.heard_end = True
+        self._settle(stream)
+
+    def _settle(self, stream: Stream) -> None:
+        """Both sides have said their end: the stream is over."""
+        if stream.ended and stream.heard_end and not stream.over:
+            self._forget(stream)
+
+    def _drop(self, stream: Stream, fault: Fault) -> None:
+        if stream.over:
+            return
+        owner = stream.owner
+        self._forget(stream)
+        if owner is not None:
+            owner.stream_gone(stream, fault)
+
+    def _forget(self, stream: Stream) -> None:
+        stream.over = True
+        if self.streams.pop(stream.sid, None) is not None:
+            self._tally.streams -= 1
+        if stream.drains is not None:
+            self._waiting.pop(stream.drains, None)
+        self._close_when_idle()
+        self._changed()
+
+    def _note(self, stream: Stream, initiator: Initiator, code: int, cause: Cause) -> None:
+        owner = stream.owner
+        progress = Progress.BEFORE_HEAD if owner is None else owner.progress(stream)
+        self._observer.stream_reset(self.side, initiator, code, progress, cause)
+        if owner is not None:
+            owner.reset_noted(stream, initiator, code, progress, cause)
+
+    def _changed(self) -> None:
+        if self._host is not None:
+            self._host.connection_changed(self)
+
+
+def _nothing() -> None:
+    """Stand in until the rim is there."""

@@ -1,0 +1,86 @@
+"""Fault: what went wrong, whose it is, and what it is called.
+
+One vocabulary for the metrics, the access log and the live view. A cause names
+the guilty party, so that "context canceled" never stands without a who.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from trailproxy.wire.errors import ErrorCode
+
+
+class Side(StrEnum):
+    """The side of the proxy something happened on."""
+
+    DOWNSTREAM = "downstream"
+    UPSTREAM = "upstream"
+
+
+class Initiator(StrEnum):
+    """Who sent the RST_STREAM."""
+
+    PEER = "peer"
+    PROXY = "proxy"
+
+
+class Scope(StrEnum):
+    """What a fault costs."""
+
+    STREAM = "stream"
+    CONNECTION = "connection"
+
+
+class Cause(StrEnum):
+    """Why an exchange was dropped or a stream was reset."""
+
+    CLIENT_RESET = "client_reset"  # the client sent RST_STREAM
+    CLIENT_GONE = "client_gone"  # the client's connection was lost
+    CLIENT_PROTOCOL = "client_protocol"  # the client broke RFC 9113
+    UPSTREAM_RESET = "upstream_reset"
+    UPSTREAM_REFUSED = "upstream_refused"  # REFUSED_STREAM: not processed
+    UPSTREAM_GONE = "upstream_gone"
+    UPSTREAM_GOAWAY = "upstream_goaway"  # our stream was above its last id: not processed
+    UPSTREAM_PROTOCOL = "upstream_protocol"
+    UPSTREAM_DONE = "upstream_done"  # answered in full before the request had ended
+    CONNECT_FAILED = "connect_failed"
+    NO_ENDPOINT = "no_endpoint"  # the upstream's names resolve to nothing
+    QUEUE_FULL = "queue_full"
+    QUEUE_TIMEOUT = "queue_timeout"
+    RESPONSE_HEAD_TIMEOUT = "response_head_timeout"
+    IDLE_TIMEOUT = "idle_timeout"
+    TOTAL_TIMEOUT = "total_timeout"
+    DRAIN_TIMEOUT = "drain_timeout"
+    STREAM_LIMIT = "stream_limit"  # more streams at once than we allow
+    FLOOD = "flood"
+    NO_ROUTE = "no_route"
+    ANSWERED = "answered"  # we answered ourselves; the rest of the request is not wanted
+    STREAM_OVER = "stream_over"  # something was said on a stream that could not take it
+    INTERNAL = "internal"  # our own mistake
+
+
+#: What a peer's RST_STREAM, lost connection and broken rule are called on each side.
+RESET: Final = {Side.DOWNSTREAM: Cause.CLIENT_RESET, Side.UPSTREAM: Cause.UPSTREAM_RESET}
+GONE: Final = {Side.DOWNSTREAM: Cause.CLIENT_GONE, Side.UPSTREAM: Cause.UPSTREAM_GONE}
+PROTOCOL: Final = {Side.DOWNSTREAM: Cause.CLIENT_PROTOCOL, Side.UPSTREAM: Cause.UPSTREAM_PROTOCOL}
+
+#: Causes after which the upstream is known not to have touched the request
+#: (RFC 9113 section 8.7), so that it may be tried once more elsewhere.
+UNPROCESSED: Final = frozenset({Cause.UPSTREAM_REFUSED, Cause.UPSTREAM_GOAWAY})
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What ended a stream before its time."""
+
+    side: Side  # whose fault it is
+    scope: Scope
+    cause: Cause
+    code: int  # what was, or would be, said on the wire (RFC 9113 section 7)
+    why: str  # for people
+
+
+def ours(cause: Cause, why: str, side: Side = Side.UPSTREAM, code: int = ErrorCode.CANCEL) -> Fault:
+    """Build the fault for something this proxy decided about one stream."""
+    return Fault(side, Scope.STREAM, cause, code, why)

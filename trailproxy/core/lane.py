@@ -1,0 +1,288 @@
+"""Lane: one direction of one exchange.
+
+Parts go forward; only credit and aborts go back. Body octets wait here and
+nowhere else, and their source is not paid for them until they depart, so the
+window we advertise is the bound of what can wait. An end once received is
+final: whatever happens to the source afterwards, the parked parts depart.
+"""
+
+from collections import deque
+from enum import IntEnum
+from typing import Final, Protocol, final
+
+from trailproxy.core.record import Ending, Tally
+from trailproxy.core.stream import Stream
+from trailproxy.wire.fields import Fields
+
+NO_QUANTUM: Final = 1 << 62
+
+
+class Phase(IntEnum):
+    """How far the message has come; the order of the values is the order of a life."""
+
+    HEAD = 0  # the final head is still to come
+    BODY = 1
+    ENDED = 2  # the source has said its end; parts may still be parked
+    DONE = 3  # the end has departed
+    ABORTED = 4  # cut short, or no longer wanted
+
+
+class Source(Protocol):
+    """Who is paid when octets depart."""
+
+    def credit(self, octets: int) -> None:
+        """Take back window octets."""
+        ...
+
+
+class LaneOwner(Protocol):
+    """Who decides what the parts of a lane mean."""
+
+    def head_arrived(self, lane: "Lane", fields: Fields, end: bool) -> None:
+        """A head came from the source: answer with `open`, or relay an interim one."""
+        ...
+
+    def trailers_arrived(self, lane: "Lane", fields: Fields) -> Fields:
+        """Return what of the trailers may travel on."""
+        ...
+
+    def trailers_lost(self, lane: "Lane") -> None:
+        """Trailers came, or were parked, and can reach nobody."""
+        ...
+
+    def lane_done(self, lane: "Lane") -> None:
+        """The end has departed."""
+        ...
+
+
+@final
+class Lane:
+    """One message on its way from a source to a sink."""
+
+    __slots__ = (
+        "_parked",
+        "_tally",
+        "_trailers",
+        "arrived",
+        "credit_owed",
+        "departed",
+        "ending",
+        "moves",
+        "opened",
+        "owner",
+        "parked_bytes",
+        "phase",
+        "sink",
+        "source",
+        "trailers_came",
+        "trailers_departed",
+    )
+
+    def __init__(self, owner: LaneOwner, source: Source | None, tally: Tally) -> None:
+        self.owner: LaneOwner | None = owner
+        self.source = source
+        self.sink: Stream | None = None
+        self.phase = Phase.HEAD
+        self.ending: Ending | None = None
+        self.opened: Fields | None = None  # the final head, as it departs
+        # parts that wait
+        self._parked: deque[tuple[bytes, int]] = deque()  # octets, and the credit they carry
+        self._trailers: Fields | None = None
+        self.parked_bytes = 0
+        self.credit_owed = 0  # credit received and not yet paid
+        # counters
+        self.arrived = 0  # body octets
+        self.departed = 0  # body octets
+        self.trailers_came = False
+        self.trailers_departed = 0  # fields
+        self.moves = 0  # anything that came or went
+        self._tally = tally  # of the source's side
+
+    # -- forward: from the source --------------------------------------------------------
+
+    def head(self, fields: Fields, end: bool) -> None:
+        """Take a head from the source."""
+        self.moves += 1
+        if self.owner is not None and self.phase is Phase.HEAD:
+            self.owner.head_arrived(self, fields, end)
+
+    def open(self, fields: Fields, end: bool) -> None:
+        """Begin the message with its final head, as it is to depart."""
+        self.opened = fields
+        self.phase = Phase.ENDED if end else Phase.BODY
+        if self.sink is not None:
+            self._send_head()
+
+    def data(self, data: bytes, credit: int, end: bool) -> None:
+        """Take a piece of body."""
+        self.moves += 1
+        self.credit_owed += credit
+        if self.phase is not Phase.BODY:
+            self._pay(credit)  # nobody wants it any more
+            return
+        size = len(data)
+        self.arrived += size
+        if end:
+            self.phase = Phase.ENDED
+        if size == 0 and not end:
+            self._pay(credit)
+            return
+        self._parked.append((data, credit))
+        self.parked_bytes += size
+        self._tally.parked_bytes += size
+        self.pump()
+
+    def trailers(self, fields: Fields) -> None:
+        """Take the trailers; they end the message."""
+        self.moves += 1
+        if self.owner is None:
+            return
+        if self.phase is not Phase.BODY:
+            self.owner.trailers_lost(self)
+            return
+        self.trailers_came = True
+        self._trailers = self.owner.trailers_arrived(self, fields)
+        self.phase = Phase.ENDED
+        self.pump()
+
+    # -- forward: to the sink ------------------------------------------------------------
+
+    def attach(self, sink: Stream) -> None:
+        """Join the lane to its sink: what waited for it departs."""
+        self.sink = sink
+        sink.drains = self
+        if self.opened is not None:
+            self._send_head()
+
+    def pump(self, quantum: int = NO_QUANTUM) -> bool:
+        """Send what the sink has room for, at most `quantum` body octets.
+
+        Returns:
+            True if octets are left that wait for room.
+        """
+        sink = self.sink
+        if sink is None or self.phase is Phase.ABORTED:
+            return False
+        parked = self._parked
+        connection, sid = sink.connection, sink.sid
+        while parked:
+            data, credit = parked[0]
+            size = len(data)
+            room = min(sink.room(), quantum)
+            if size > room:
+                if room > 0:
+                    # a part of the credit goes with its octets; padding goes with the last one
+                    parked[0] = (data[room:], credit - room)
+                    self._depart(room, room)
+                    connection.send_data(sid, data[:room], end=False)
+                connection.wait(self)
+                return True
+            parked.popleft()
+            last = not parked and self.phase is Phase.ENDED and self._trailers is None
+            self._depart(size, credit)
+            quantum -= size
+            connection.send_data(sid, data, last)
+            if last:
+                self._finish(Ending.END)
+                return False
+        if self.phase is Phase.ENDED:
+            self._send_end(sink)
+        return False
+
+    @property
+    def waits(self) -> bool:
+        """Whether body octets are parked."""
+        return bool(self._parked)
+
+    def _send_head(self) -> None:
+        sink, head = self.sink, self.opened
+        if sink is None or head is None:
+            return
+        self.moves += 1
+        bare = self.phase is Phase.ENDED and not self._parked and self._trailers is None
+        sink.connection.send_headers(sink.sid, head, bare)
+        if bare:
+            self._finish(Ending.END)
+        else:
+            self.pump()
+
+    def _send_end(self, sink: Stream) -> None:
+        trailers = self._trailers
+        if trailers is None:
+            sink.connection.send_data(sink.sid, b"", end=True)
+            self._finish(Ending.END)
+            return
+        self._trailers = None
+        self.trailers_departed = len(trailers)
+        sink.connection.send_trailers(sink.sid, trailers)
+        self._finish(Ending.TRAILERS if trailers else Ending.END)
+
+    def _depart(self, size: int, credit: int) -> None:
+        self.moves += 1
+        self.departed += size
+        self.parked_bytes -= size
+        self._tally.parked_bytes -= size
+        self._pay(credit)
+
+    def _finish(self, ending: Ending) -> None:
+        self.phase = Phase.DONE
+        self.ending = ending
+        if self.owner is not None:
+            self.owner.lane_done(self)
+
+    # -- backward: credit and aborts -----------------------------------------------------
+
+    def _pay(self, credit: int) -> None:
+        self.credit_owed -= credit
+        if self.source is not None:
+            self.source.credit(credit)
+
+    def abort(self) -> bool:
+        """The source is gone. True if that cut the message short."""
+        if self.phase >= Phase.ENDED:
+            return False  # what is parked still departs
+        self.cut(Ending.RESET)
+        return True
+
+    def cut(self, ending: Ending = Ending.CANCELLED) -> None:
+        """Nobody wants the message any more: discard what is parked, and pay for it."""
+        if self.phase >= Phase.DONE:
+            return
+        self.phase = Phase.ABORTED
+        self.ending = ending
+        self._tally.parked_bytes -= self.parked_bytes
+        self.parked_bytes = 0
+        self._parked.clear()
+        self._pay(self.credit_owed)
+        if self._trailers is not None:
+            self._trailers = None
+            if self.owner is not None:
+                self.owner.trailers_lost(self)
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing will come of this lane any more."""
+        return self.phase >= Phase.DONE
+
+    @property
+    def replayable(self) -> bool:
+        """Whether nothing but the head has departed, so that another sink could have it all."""
+        return (
+            self.phase is not Phase.ABORTED
+            and self.opened is not None
+            and self.departed == 0
+            and self.trailers_departed == 0
+        )
+
+    def rewind(self) -> None:
+        """Leave a sink that took nothing, and wait for the next one."""
+        self.sink = None
+        if self.phase is Phase.DONE:
+            self.phase = Phase.ENDED
+            self.ending = None
+
+    def release(self) -> None:
+        """Forget the owner and both streams, so that no reference cycle is left."""
+        self.owner = None
+        self.source = None
+        self.sink = None

@@ -1,0 +1,80 @@
+"""Proxy: what all exchanges share, and the door requests come in by.
+
+The router is swapped whole on reload; an exchange keeps what it began with.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final, final
+
+from trailproxy.core.clock import Wheel
+from trailproxy.core.connection import Connection
+from trailproxy.core.exchange import Exchange
+from trailproxy.core.fault import Cause, Side
+from trailproxy.core.record import Observer, Tally
+from trailproxy.core.routing import Router
+from trailproxy.core.stream import Stream
+from trailproxy.wire.fields import Fields
+
+
+@final
+class Proxy:
+    """The exchanges in flight, and what they need."""
+
+    def __init__(
+        self,
+        router: Router,
+        observer: Observer,
+        tallies: Mapping[Side, Tally],
+        wheel: Wheel,
+        date: Callable[[], bytes],
+    ) -> None:
+        self.router = router
+        self.observer: Final = observer
+        self.tallies: Final = tallies
+        self.wheel: Final = wheel
+        self.date: Final = date
+        self._active: Final[dict[Exchange, None]] = {}
+
+    def began(self, exchange: Exchange) -> None:
+        """Note an exchange in flight."""
+        self._active[exchange] = None
+        self.observer.exchange_began(exchange.record)
+
+    def finished(self, exchange: Exchange) -> None:
+        """Note that an exchange is over."""
+        del self._active[exchange]
+        self.observer.exchange_finished(exchange.record)
+
+    @property
+    def active(self) -> int:
+        """How many exchanges are in flight."""
+        return len(self._active)
+
+    def describe(self) -> list[dict[str, Any]]:
+        """Describe every exchange in flight."""
+        return [exchange.describe() for exchange in self._active]
+
+    def expire_all(self, cause: Cause) -> None:
+        """End every exchange in flight; each gets the answer or the reset it is due."""
+        for exchange in list(self._active):
+            exchange.expire(cause)
+
+
+@final
+class Front:
+    """The host of one downstream connection: its requests become exchanges."""
+
+    __slots__ = ("listener", "peer", "proxy", "scheme")
+
+    def __init__(self, proxy: Proxy, listener: str, peer: str, scheme: str) -> None:
+        self.proxy: Final = proxy
+        self.listener: Final = listener
+        self.peer: Final = peer
+        self.scheme: Final = scheme
+
+    def stream_opened(self, stream: Stream, fields: Fields, end: bool) -> None:
+        """Begin an exchange for a request."""
+        Exchange(self, stream, fields).begin(fields, end)
+
+    def connection_changed(self, connection: Connection) -> None:
+        """Downstream connections come and go as their clients like."""

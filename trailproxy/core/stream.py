@@ -1,0 +1,93 @@
+"""Stream: one id on one connection; the lane it feeds and the lane it drains."""
+
+from typing import TYPE_CHECKING, Protocol, final
+
+from trailproxy.core.fault import Cause, Fault, Initiator
+from trailproxy.core.record import Progress
+from trailproxy.wire.fields import Fields
+
+if TYPE_CHECKING:
+    from trailproxy.core.connection import Connection
+    from trailproxy.core.lane import Lane
+
+
+class Feed(Protocol):
+    """Where the parts that a peer sends on a stream go."""
+
+    def head(self, fields: Fields, end: bool) -> None:
+        """Take a response head, interim or final."""
+        ...
+
+    def data(self, data: bytes, credit: int, end: bool) -> None:
+        """Take a piece of body; `credit` is owed to the source until it departs."""
+        ...
+
+    def trailers(self, fields: Fields) -> None:
+        """Take the trailers; they end the message."""
+        ...
+
+
+class StreamOwner(Protocol):
+    """Who answers for a stream."""
+
+    def stream_gone(self, stream: "Stream", fault: Fault) -> None:
+        """The stream ended before its time; nothing more comes from it, or goes to it."""
+        ...
+
+    def trailers_rejected(self, stream: "Stream") -> None:
+        """The peer's trailers were malformed; `stream_gone` follows."""
+        ...
+
+    def progress(self, stream: "Stream") -> Progress:
+        """Tell how far the response has come on this stream's side."""
+        ...
+
+    def reset_noted(
+        self, stream: "Stream", initiator: Initiator, code: int, progress: Progress, cause: Cause
+    ) -> None:
+        """A RST_STREAM was sent or received on the stream."""
+        ...
+
+
+@final
+class Stream:
+    """One stream; the connection keeps its state, its owner the meaning."""
+
+    __slots__ = (
+        "connection",
+        "drains",
+        "ended",
+        "feeds",
+        "head_sent",
+        "heard_end",
+        "over",
+        "owner",
+        "sid",
+    )
+
+    def __init__(self, connection: "Connection", sid: int) -> None:
+        self.connection = connection
+        self.sid = sid
+        # set by whoever takes the stream up
+        self.owner: StreamOwner | None = None
+        self.feeds: Feed | None = None
+        self.drains: Lane | None = None
+        # kept by the connection
+        self.head_sent = False  # the final head
+        self.ended = False  # we have sent END_STREAM
+        self.heard_end = False  # the peer has
+        self.over = False  # nothing more can be sent or received
+
+    def room(self) -> int:
+        """Return how many body octets may be sent now."""
+        return self.connection.room(self.sid)
+
+    def credit(self, octets: int) -> None:
+        """Give window octets back to the peer: what it sent has departed."""
+        self.connection.credit(self.sid, octets)
+
+    def release(self) -> None:
+        """Forget the owner and the lanes, so that no reference cycle outlives the exchange."""
+        self.owner = None
+        self.feeds = None
+        self.drains = None

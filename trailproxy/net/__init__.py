@@ -1,0 +1,1 @@
+"""net: asyncio, sockets, TLS, dialling. Has never heard of what trailers mean."""

@@ -1,0 +1,90 @@
+"""Balance: which endpoint takes the next stream.
+
+Only endpoints with a free slot are asked, so one that is being dialled again
+never holds up those that are ready; `hash` alone insists on its choice.
+"""
+
+import hashlib
+import random
+from typing import Final, final
+
+from trailproxy.core.address import Address
+from trailproxy.net.connection import AsyncConnection
+
+_BACKOFF_FIRST_S: Final = 0.1
+_BACKOFF_MAX_S: Final = 3.0
+
+
+@final
+class Endpoint:
+    """One address, its connections, and how dialling it went."""
+
+    __slots__ = ("address", "connections", "dialling", "failures", "label", "retry_at")
+
+    def __init__(self, address: Address) -> None:
+        self.address: Final = address
+        self.label: Final = str(address)
+        self.connections: Final[list[AsyncConnection]] = []  # that take streams
+        self.dialling = False  # or waiting to
+        self.failures = 0  # in a row
+        self.retry_at = 0.0  # clock seconds; not before
+
+    def failed(self, now: float) -> None:
+        """Wait longer before the next dial: doubled each time, with jitter, and bounded."""
+        delay = min(_BACKOFF_FIRST_S * 2**self.failures, _BACKOFF_MAX_S)
+        self.failures = min(self.failures + 1, 16)
+        self.retry_at = now + delay * random.uniform(0.75, 1.0)
+
+    def free_connection(self) -> AsyncConnection | None:
+        """Return the least busy connection with a free slot, or None."""
+        best: AsyncConnection | None = None
+        for member in self.connections:
+            core = member.core
+            if not core.ready or core.away or len(core.streams) >= core.codec.max_streams:
+                continue
+            if best is None or len(core.streams) < len(best.core.streams):
+                best = member
+        return best
+
+    @property
+    def streams(self) -> int:
+        """How many streams are open to it."""
+        return sum([len(member.core.streams) for member in self.connections])
+
+
+@final
+class Balance:
+    """A way to choose; `name` is round_robin, least_request or hash."""
+
+    def __init__(self, name: str) -> None:
+        self._name: Final = name
+        self._turn = 0
+
+    def choose(self, endpoints: list[Endpoint], affinity: str, now: float) -> Endpoint | None:
+        """Return the endpoint for the next stream: one with a free slot, or None."""
+        if self._name == "hash":
+            wanted = self.prefer(endpoints, affinity, now)
+            return wanted if wanted is not None and wanted.free_connection() else None
+        return self._pick([e for e in endpoints if e.free_connection() is not None])
+
+    def prefer(self, endpoints: list[Endpoint], affinity: str, now: float) -> Endpoint | None:
+        """Return the endpoint to dial for a stream that found no slot."""
+        healthy = [e for e in endpoints if e.retry_at <= now] or endpoints
+        if self._name == "hash":
+            return max(healthy, key=lambda e: _rank(affinity, e.label), default=None)
+        return min(healthy, key=lambda e: len(e.connections), default=None)
+
+    def _pick(self, free: list[Endpoint]) -> Endpoint | None:
+        if len(free) < 2:
+            return free[0] if free else None
+        self._turn += 1
+        start = self._turn % len(free)
+        if self._name == "round_robin":
+            return free[start]
+        # ties go round, or the first endpoint would get every stream of a quiet upstream
+        return min(free[start:] + free[:start], key=lambda e: e.streams)
+
+
+def _rank(affinity: str, label: str) -> bytes:
+    """Rendezvous hashing: each pair has a rank, the highest wins, few move when one leaves."""
+    return hashlib.blake2b(f"{affinity}\0{label}".encode(), digest_size=8).digest()

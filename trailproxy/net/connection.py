@@ -1,0 +1,255 @@
+"""AsyncConnection: one socket, one core Connection.
+
+Bytes in, bytes out, once a tick; nothing is decided here. Its awaitable face
+(`open`, `receive`, `send_headers`, `send_data`, `send_trailers`) is for
+programs at the end of a stream; the relay passes below it, without a task.
+"""
+
+import asyncio
+import re
+import ssl
+from collections.abc import Callable, Iterable
+from typing import Final, final
+
+from trailproxy.core.connection import Connection
+from trailproxy.core.fault import Cause, Side
+from trailproxy.core.record import Tally
+from trailproxy.core.stream import Stream
+from trailproxy.net.channel import Channel, Part, StreamGone
+from trailproxy.wire.codec import PREFACE
+from trailproxy.wire.errors import ErrorCode, HTTP2Error
+from trailproxy.wire.fields import Fields
+
+Pairs = Iterable[tuple[str | bytes, str | bytes]]
+
+_HIGH_WATER: Final = 256 * 1024  # octets in the socket's buffer before lanes wait
+_CONTROL_LIMIT: Final = 1024 * 1024  # octets of answers nobody reads before we stop reading too
+_PATIENCE_S: Final = 10  # for the preface, and for a peer that reads nothing and has no streams
+_LINGER_S: Final = 2  # for the peer to close its half, once we have closed ours
+_DRAIN_S: Final = 2  # for a client that does not answer the PING between our two GOAWAYs
+_HTTP1: Final = re.compile(rb"[A-Z]{3,20} (?:/|\*|https?:|[a-z0-9.-]+:[0-9])")
+_HTTP1_TEXT: Final = b"trailproxy speaks HTTP/2 here: with prior knowledge, or as h2 over TLS\n"
+_HTTP1_ANSWER: Final = (
+    b"HTTP/1.1 505 HTTP Version Not Supported\r\ncontent-type: text/plain\r\n"
+    b"content-length: %d\r\nconnection: close\r\n\r\n%s" % (len(_HTTP1_TEXT), _HTTP1_TEXT)
+)
+
+
+@final
+class AsyncConnection(asyncio.Protocol):
+    """The asyncio end of a connection, on either side."""
+
+    def __init__(
+        self,
+        build: Callable[["AsyncConnection"], Connection],
+        on_lost: Callable[["AsyncConnection"], None],
+        tally: Tally,
+    ) -> None:
+        """Prepare for a socket.
+
+        Args:
+            build: makes the core connection once the socket, and so the peer, is known.
+            on_lost: told once, when the socket is gone.
+            tally: the counts of this side.
+        """
+        self._build: Final = build
+        self._on_lost: Final = on_lost
+        self._tally: Final = tally
+        self._loop: Final = asyncio.get_running_loop()
+        self._flush_due = False
+        self._first: bytes | None = None  # what has come of a client's preface; None: all
+        self._overdue = 0  # seconds that something has been waited for
+        self._eof_sent = False
+        self._channels: Final[dict[int, Channel]] = {}
+        self._changed: Final = asyncio.Event()
+        self.transport: asyncio.Transport
+        self.core: Connection
+
+    # -- asyncio's side ------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the socket, and say SETTINGS."""
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        transport.set_write_buffer_limits(high=_HIGH_WATER)
+        self.core = self._build(self)
+        self.core.wake = self._wake
+        if self.core.side is Side.DOWNSTREAM:
+            self._first = b""  # our SETTINGS wait for it: an HTTP/1 client could not read them
+        self._flush()
+
+    def data_received(self, data: bytes) -> None:
+        """Hand on what was read."""
+        if self._first is not None and not self._is_http2(data):
+            return
+        self.core.receive(data)
+        if not self.core.writable and self.transport.get_write_buffer_size() > _CONTROL_LIMIT:
+            self.transport.pause_reading()
+
+    def eof_received(self) -> None:
+        """Half a connection is none: without WINDOW_UPDATEs nothing could be finished."""
+
+    def pause_writing(self) -> None:
+        """The socket is full: lanes towards it wait."""
+        self.core.writable = False
+
+    def resume_writing(self) -> None:
+        """The socket takes more: each lane that waits has its turn."""
+        self.core.writable = True
+        self.transport.resume_reading()
+        self.core.take_turns()
+        self._wake()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The socket is gone."""
+        why = f"connection lost: {exc}" if exc is not None else "connection closed by the peer"
+        self.core.lost_socket(why)
+        self._changed.set()
+        self._on_lost(self)
+
+    def _is_http2(self, data: bytes) -> bool:
+        """Tell a client that speaks HTTP/1 so, instead of leaving it to wonder."""
+        first = (self._first or b"") + data
+        promising = PREFACE.startswith(first[: len(PREFACE)])
+        if not promising and _HTTP1.match(first):
+            self.transport.write(_HTTP1_ANSWER)
+            self.transport.close()
+            return False
+        self._first = first if promising and len(first) < len(PREFACE) else None
+        return True
+
+    # -- output: once a tick -------------------------------------------------------------
+
+    def _wake(self) -> None:
+        self._changed.set()
+        if not self._flush_due:
+            self._flush_due = True
+            self._loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._flush_due = False
+        if self._first is not None or self._eof_sent or self.transport.is_closing():
+            return
+        output = self.core.codec.take_output()
+        if output:
+            self.transport.write(output)
+        if self.core.closing:
+            self._close_softly()
+
+    def _close_softly(self) -> None:
+        """Close our half and let the peer close the other.
+
+        A close with octets unread makes the kernel send a TCP reset, which can
+        overtake our last parts on their way to the peer's program.
+        """
+        self._eof_sent = True
+        self._overdue = 0
+        if self.transport.can_write_eof() and self.core.ready:
+            self.transport.write_eof()
+        else:
+            self.transport.close()
+
+    # -- once a second -------------------------------------------------------------------
+
+    def tick(self) -> None:
+        """A second has passed."""
+        core = self.core
+        core.codec.replenish()
+        stuck = not core.ready or (not core.writable and not core.streams)
+        draining = core.draining and not core.drained
+        self._overdue = self._overdue + 1 if stuck or draining or self._eof_sent else 0
+        if draining and self._overdue >= _DRAIN_S:
+            core.drain_finally()
+        elif self._overdue > (_LINGER_S if self._eof_sent else _PATIENCE_S):
+            self.transport.abort()
+
+    # -- the awaitable face --------------------------------------------------------------
+
+    @property
+    def negotiated(self) -> str | None:
+        """What ALPN agreed on; None without TLS, or without agreement."""
+        tls = self.transport.get_extra_info("ssl_object")
+        return tls.selected_alpn_protocol() if isinstance(tls, ssl.SSLObject) else None
+
+    @property
+    def closed(self) -> bool:
+        """Whether the connection is broken, or its socket gone."""
+        return self.core.fault is not None
+
+    def take_up(self, stream: Stream) -> Channel:
+        """Make this program the end of a stream."""
+        channel = self._channels[stream.sid] = Channel(stream, self._tally)
+        return channel
+
+    async def settled(self) -> None:
+        """Return when the peer's SETTINGS have come.
+
+        Raises:
+            StreamGone: the connection broke before that.
+        """
+        while not self.core.ready:
+            if self.core.fault is not None:
+                raise StreamGone(self.core.fault)
+            self._changed.clear()
+            await self._changed.wait()
+
+    async def open(self, fields: Pairs, end: bool = False) -> int:
+        """Open a stream with this request head, and return its id.
+
+        Raises:
+            HTTP2Error: the head is malformed, or the peer takes no more streams.
+        """
+        stream = self.core.open()
+        if stream is None:
+            raise HTTP2Error("the peer takes no more streams", ErrorCode.REFUSED_STREAM)
+        self.take_up(stream)
+        self.core.send_headers(stream.sid, Fields.of(fields), end)
+        return stream.sid
+
+    async def receive(self, sid: int) -> Part:
+        """Return the next part of a stream: a head, data or trailers.
+
+        Raises:
+            StreamGone: the stream broke, and nothing is left to read.
+            HTTP2Error: there is no such stream.
+        """
+        return await self._channel(sid).receive()
+
+    async def send_headers(self, sid: int, fields: Pairs, end: bool = False) -> bool:
+        """Send a head, interim or final; False if the stream cannot take one."""
+        return self.core.send_headers(sid, Fields.of(fields), end)
+
+    async def send_data(self, sid: int, data: bytes, end: bool = False) -> bool:
+        """Send body octets; return when they have departed, False if they cannot."""
+        return sid in self._channels and await self._channels[sid].send_data(data, end)
+
+    async def send_trailers(self, sid: int, trailers: Pairs) -> bool:
+        """Send trailers; return when they have departed, behind the last body octet.
+
+        The contract is `core.connection.Connection.send_trailers`.
+        """
+        if not self.core.send_trailers(sid, trailers):
+            return False
+        return sid not in self._channels or await self._channels[sid].departed()
+
+    def reset_stream(self, sid: int, code: int = ErrorCode.CANCEL) -> None:
+        """Send RST_STREAM; a stream that is over is left alone."""
+        stream = self.core.streams.get(sid)
+        if stream is not None:
+            self.core.reset(stream, code, Cause.INTERNAL)
+
+    def forget(self, sid: int) -> None:
+        """Let go of a stream that is over; parts nobody read are gone with it."""
+        self._channels.pop(sid, None)
+
+    def close(self) -> None:
+        """Say GOAWAY, and close the socket when that is written."""
+        self.core.codec.goaway(self.core.codec.last_peer_sid, ErrorCode.NO_ERROR)
+        self.core.closing = True
+        self._wake()
+
+    def _channel(self, sid: int) -> Channel:
+        channel = self._channels.get(sid)
+        if channel is None:
+            raise HTTP2Error(f"stream {sid} is unknown", ErrorCode.STREAM_CLOSED)
+        return channel

@@ -1,0 +1,109 @@
+"""Dial: one connection to one address, or the reason why not.
+
+A connection counts as made when the peer's SETTINGS have come: until then we
+neither know that it speaks HTTP/2 nor how many streams it takes.
+"""
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from trailproxy.core.address import Address
+from trailproxy.core.connection import Connection, Host
+from trailproxy.core.fault import Side
+from trailproxy.core.record import Observer, Tally
+from trailproxy.net.channel import StreamGone
+from trailproxy.net.connection import AsyncConnection
+from trailproxy.wire import Role, make_codec
+
+if TYPE_CHECKING:
+    from trailproxy.net.origin import OriginParams
+
+
+class DialError(Exception):
+    """No connection; `outcome` is the word the metrics know it by."""
+
+    def __init__(self, outcome: str, why: str) -> None:
+        super().__init__(why)
+        self.outcome: Final = outcome
+
+
+async def dial(
+    address: Address,
+    params: "OriginParams",
+    host: Host,
+    on_lost: Callable[[AsyncConnection], None],
+    observer: Observer,
+    tally: Tally,
+) -> AsyncConnection:
+    """Connect to `address` and wait for its SETTINGS.
+
+    Raises:
+        DialError: within `connect_timeout_s` there was no HTTP/2 connection.
+    """
+
+    def build(_: AsyncConnection) -> Connection:
+        codec = make_codec(params.codec, Role.CLIENT, params.wire)
+        return Connection(codec, Side.UPSTREAM, host, observer, tally)
+
+    def protocol() -> AsyncConnection:
+        return AsyncConnection(build, on_lost, tally)
+
+    member: AsyncConnection | None = None
+    try:
+        async with asyncio.timeout(params.connect_timeout_s):
+            member = await _connect(protocol, address, params)
+            if params.tls is not None and member.negotiated != "h2":
+                raise DialError("protocol", "the peer did not agree on h2 in ALPN")
+            await member.settled()
+    except DialError:
+        _abandon(member)
+        raise
+    except TimeoutError as error:
+        _abandon(member)
+        why = "no HTTP/2 SETTINGS" if member is not None else "no answer"
+        raise DialError("timeout", f"{why} within {params.connect_timeout_s:g} s") from error
+    except StreamGone as error:
+        raise DialError("protocol", f"the peer does not speak HTTP/2: {error}") from error
+    except (OSError, ssl.SSLError) as error:
+        raise DialError(_outcome(error), _reason(error)) from error
+    return member
+
+
+async def _connect(
+    protocol: Callable[[], AsyncConnection], address: Address, params: "OriginParams"
+) -> AsyncConnection:
+    loop = asyncio.get_running_loop()
+    server_name = (params.server_name or address.name or address.host) if params.tls else None
+    if address.is_unix:
+        _, member = await loop.create_unix_connection(
+            protocol, address.path, ssl=params.tls, server_hostname=server_name or None
+        )
+    else:
+        _, member = await loop.create_connection(
+            protocol, address.host, address.port, ssl=params.tls, server_hostname=server_name
+        )
+    return member
+
+
+def _abandon(member: AsyncConnection | None) -> None:
+    if member is not None:
+        member.transport.abort()
+
+
+def _outcome(error: OSError) -> str:
+    if isinstance(error, ssl.SSLError):
+        return "tls"
+    if isinstance(error, ConnectionRefusedError):
+        return "refused"
+    return "dns" if isinstance(error, socket.gaierror) else "error"
+
+
+def _reason(error: OSError) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not trusted: {error.verify_message}"
+    if isinstance(error, ssl.SSLError) and error.reason:
+        return f"TLS: {error.reason.replace('_', ' ').lower()}"
+    return error.strerror or str(error)

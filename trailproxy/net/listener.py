@@ -1,0 +1,178 @@
+"""Listener: bind, accept, stop. What a connection then does is its host's business."""
+
+import asyncio
+import contextlib
+import os
+import socket
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Final, final
+
+from trailproxy.core.address import Address
+from trailproxy.core.connection import Connection, Host
+from trailproxy.core.fault import Side
+from trailproxy.core.record import Observer, Tally
+from trailproxy.net.connection import AsyncConnection
+from trailproxy.wire import Role, WireParams, make_codec
+
+_BACKLOG: Final = 1024
+
+
+class ListenError(Exception):
+    """An address cannot be bound; the text names it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListenParams:
+    """What accepted connections are like."""
+
+    make_host: Callable[[str, str], Host]  # given the peer's address, and "http" or "https"
+    tls: ssl.SSLContext | None = None
+    codec: str = "h2"
+    wire: WireParams = field(default_factory=WireParams)
+
+
+@final
+class Listener:
+    """One bound socket and the connections accepted on it."""
+
+    def __init__(self, address: Address, observer: Observer, tally: Tally) -> None:
+        """Prepare to listen.
+
+        Args:
+            address: where; port 0 takes a free one.
+            observer: told of resets and GOAWAYs.
+            tally: the downstream counts.
+        """
+        self.address: Final = address
+        self._observer: Final = observer
+        self._tally: Final = tally
+        self._connections: Final[set[AsyncConnection]] = set()
+        self._socket: socket.socket | None = None
+        self._server: asyncio.Server | None = None
+        self._params: ListenParams | None = None
+
+    def bind(self) -> None:
+        """Take the address.
+
+        Raises:
+            ListenError: it is in use, or not ours.
+        """
+        try:
+            self._socket = _bind(self.address)
+        except OSError as error:
+            raise ListenError(f"{self.address}: {error.strerror or error}") from error
+
+    async def serve(self, params: ListenParams) -> None:
+        """Accept connections, from now on with these parameters; those accepted keep theirs."""
+        if self._socket is None:
+            raise ListenError(f"{self.address}: not bound")
+        self._params = params
+        tls = params.tls
+        loop = asyncio.get_running_loop()
+        earlier = self._server
+        sock = self._socket.dup()
+        handshake = None if tls is None else 10.0
+        if self.address.is_unix:
+            self._server = await loop.create_unix_server(
+                self._accept, sock=sock, ssl=tls, backlog=_BACKLOG, ssl_handshake_timeout=handshake
+            )
+        else:
+            self._server = await loop.create_server(
+                self._accept, sock=sock, ssl=tls, backlog=_BACKLOG, ssl_handshake_timeout=handshake
+            )
+        if earlier is not None:
+            earlier.close()
+
+    @property
+    def port(self) -> int:
+        """The TCP port that was bound; 0 on a unix socket."""
+        if self._socket is None or self.address.is_unix:
+            return 0
+        port: int = self._socket.getsockname()[1]
+        return port
+
+    @property
+    def bound_to(self) -> Address:
+        """The address, with the port that was taken for 0."""
+        return self.address if self.address.is_unix else replace(self.address, port=self.port)
+
+    def _accept(self) -> AsyncConnection:
+        return AsyncConnection(self._build, self._connections.discard, self._tally)
+
+    def _build(self, connection: AsyncConnection) -> Connection:
+        params = self._params
+        assert params is not None  # `serve` has set it before any connection could come
+        self._connections.add(connection)
+        peername = connection.transport.get_extra_info("peername")
+        peer = peername[0] if isinstance(peername, tuple) else "unix"
+        host = params.make_host(peer, "http" if params.tls is None else "https")
+        codec = make_codec(params.codec, Role.SERVER, params.wire)
+        return Connection(codec, Side.DOWNSTREAM, host, self._observer, self._tally)
+
+    def tick(self) -> None:
+        """A second has passed."""
+        for connection in list(self._connections):
+            connection.tick()
+
+    def drain(self) -> None:
+        """Accept no more; ask every client to open no more streams."""
+        self._stop_accepting()
+        for connection in list(self._connections):
+            connection.core.drain()
+
+    @property
+    def empty(self) -> bool:
+        """Whether no connection is left."""
+        return not self._connections
+
+    def close(self) -> None:
+        """Cut whatever is left."""
+        self._stop_accepting()
+        for connection in list(self._connections):
+            connection.transport.abort()
+
+    def _stop_accepting(self) -> None:
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+            if self.address.is_unix:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(self.address.path)
+
+
+def _bind(address: Address) -> socket.socket:
+    if address.is_unix:
+        _clear_stale(address.path)
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        where: str | tuple[str, int] = address.path
+    else:
+        family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        where = (address.host, address.port)
+    try:
+        sock.setblocking(False)
+        sock.bind(where)
+        sock.listen(_BACKLOG)
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def _clear_stale(path: str) -> None:
+    """Remove a socket file nobody listens on; one in use makes `bind` fail, as it should."""
+    probe = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        probe.connect(path)
+    except ConnectionRefusedError:
+        os.unlink(path)
+    except OSError:
+        return  # nothing there, or no socket: `bind` will say
+    finally:
+        probe.close()

@@ -1,0 +1,289 @@
+"""Origin: the connections to one upstream.
+
+Streams are leased, not connections: a tenant gets a slot on a connection that
+is ready, or waits in one queue for the next one. Connections are dialled on
+demand, never for each request, and leave when the peer says so.
+"""
+
+import asyncio
+import ssl
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Final, final
+
+from trailproxy.core.address import Address
+from trailproxy.core.clock import Timer, Wheel
+from trailproxy.core.connection import Connection
+from trailproxy.core.fault import Cause, Fault, Side, ours
+from trailproxy.core.record import Observer, Tally
+from trailproxy.core.stream import Stream
+from trailproxy.core.upstream import Tenant
+from trailproxy.net.balance import Balance, Endpoint
+from trailproxy.net.connection import AsyncConnection
+from trailproxy.net.dial import DialError, dial
+from trailproxy.net.tasks import spawn
+from trailproxy.wire import WireParams
+from trailproxy.wire.errors import ErrorCode
+from trailproxy.wire.fields import Fields
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OriginParams:
+    """What the connections to one upstream are like."""
+
+    name: str
+    addresses: tuple[Address, ...]  # names among them are resolved, and resolved again
+    balance: str = "least_request"  # or round_robin, hash
+    tls: ssl.SSLContext | None = None
+    server_name: str | None = None  # None: the endpoint's own host
+    connect_timeout_s: float = 5.0  # socket, TLS and the peer's SETTINGS together
+    max_connections: int = 8  # to one endpoint
+    queue_limit: int = 1024  # tenants that wait for a slot
+    queue_timeout_s: float = 10.0
+    resolve_interval_s: float = 30.0
+    codec: str = "h2"
+    wire: WireParams = field(default_factory=WireParams)
+
+
+@final
+class Origin:
+    """One upstream: its endpoints, their connections, and the tenants that wait."""
+
+    def __init__(
+        self, params: OriginParams, observer: Observer, tally: Tally, wheel: Wheel
+    ) -> None:
+        self.params: Final = params
+        self._observer: Final = observer
+        self._tally: Final = tally
+        self._wheel: Final = wheel
+        self._balance: Final = Balance(params.balance)
+        self._queue: Final[dict[Tenant, Timer]] = {}
+        self._retiring: Final[set[AsyncConnection]] = set()
+        self._resolver: asyncio.Task[None] | None = None
+        self._unresolved = False
+        self._retired = False
+        self._endpoints: list[Endpoint] = []
+        self.set_addresses([a for a in params.addresses if a.is_unix or a.is_ip])
+
+    # -- Upstream: what the core sees ----------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        """The name it has in the configuration."""
+        return self.params.name
+
+    def lease(self, tenant: Tenant) -> None:
+        """Find the tenant a connection: now, or when a slot is free."""
+        endpoint = self._balance.choose(self._endpoints, tenant.affinity, self._wheel.time())
+        connection = None if endpoint is None else endpoint.free_connection()
+        if endpoint is not None and connection is not None:
+            tenant.attach(connection.core, endpoint.label)
+            return
+        if not self._endpoints and not self._unresolved:
+            tenant.lease_failed(ours(Cause.NO_ENDPOINT, f"upstream {self.name} has no address"))
+            return
+        if len(self._queue) >= self.params.queue_limit:
+            tenant.lease_failed(ours(Cause.QUEUE_FULL, f"too many requests wait for {self.name}"))
+            return
+        self._queue[tenant] = self._wheel.after(
+            self.params.queue_timeout_s, lambda: self._timed_out(tenant)
+        )
+        self._dial_for(tenant)
+
+    def cancel(self, tenant: Tenant) -> None:
+        """The tenant waits no more; one that does not wait is no error."""
+        timer = self._queue.pop(tenant, None)
+        if timer is not None:
+            timer.cancel()
+
+    def _timed_out(self, tenant: Tenant) -> None:
+        self._queue.pop(tenant, None)
+        seconds = self.params.queue_timeout_s
+        why = f"no stream to {self.name} was free within {seconds:g} s"
+        tenant.lease_failed(ours(Cause.QUEUE_TIMEOUT, why))
+
+    def _serve_queue(self) -> None:
+        """Give free slots to those who wait, first come, first served."""
+        for tenant in list(self._queue):
+            if tenant not in self._queue:
+                continue  # an earlier one's luck ended this one's wait
+            endpoint = self._balance.choose(self._endpoints, tenant.affinity, self._wheel.time())
+            connection = None if endpoint is None else endpoint.free_connection()
+            if endpoint is None or connection is None:
+                return
+            self.cancel(tenant)
+            tenant.attach(connection.core, endpoint.label)
+
+    # -- Host: what the connections tell --------------------------------------------------
+
+    def stream_opened(self, stream: Stream, fields: Fields, end: bool) -> None:
+        """Refuse: an upstream opens no streams, push is off."""
+        stream.connection.reset(stream, ErrorCode.REFUSED_STREAM, Cause.UPSTREAM_PROTOCOL)
+
+    def connection_changed(self, connection: Connection) -> None:
+        """A slot may be free, or the connection takes no more streams."""
+        if connection.away:
+            self._put_away(connection)
+        if self._queue:
+            self._serve_queue()
+            for tenant in self._queue:
+                self._dial_for(tenant)
+                break
+        elif self._retired:
+            self._retire_connections()
+
+    def _put_away(self, connection: Connection) -> None:
+        for endpoint in self._endpoints:
+            for member in endpoint.connections:
+                if member.core is connection:
+                    endpoint.connections.remove(member)
+                    self._let_finish(member)
+                    return
+
+    def _let_finish(self, member: AsyncConnection) -> None:
+        self._retiring.add(member)
+        member.core.retire()
+
+    def _let_all_finish(self, endpoint: Endpoint) -> None:
+        for member in list(endpoint.connections):
+            endpoint.connections.remove(member)
+            self._let_finish(member)
+
+    def _lost(self, member: AsyncConnection) -> None:
+        self._retiring.discard(member)
+        for endpoint in self._endpoints:
+            if member in endpoint.connections:
+                endpoint.connections.remove(member)
+
+    # -- dialling ------------------------------------------------------------------------
+
+    def _dial_for(self, tenant: Tenant) -> None:
+        """Dial where the tenant would go, and wherever nothing is connected yet."""
+        now = self._wheel.time()
+        wanted = self._balance.prefer(self._endpoints, tenant.affinity, now)
+        for endpoint in self._endpoints:
+            if endpoint.dialling or (endpoint is not wanted and endpoint.connections):
+                continue
+            if len(endpoint.connections) >= self.params.max_connections:
+                continue
+            endpoint.dialling = True
+            delay = endpoint.retry_at - now
+            if delay > 0:
+                self._wheel.after(delay, partial(self._start_dial, endpoint))
+            else:
+                self._start_dial(endpoint)
+
+    def _start_dial(self, endpoint: Endpoint) -> None:
+        if self._queue or endpoint.failures == 0:
+            spawn(self._dial(endpoint), f"dial {self.name} {endpoint.label}")
+        else:
+            endpoint.dialling = False
+
+    async def _dial(self, endpoint: Endpoint) -> None:
+        try:
+            member = await dial(endpoint.address, self.params, self, self._lost, self._observer,
+                                self._tally)
+        except DialError as error:
+            endpoint.dialling = False
+            endpoint.failed(self._wheel.time())
+            self._observer.connected(self.name, error.outcome)
+            self._dial_failed(endpoint, error)
+            return
+        endpoint.dialling = False
+        endpoint.failures = 0
+        self._observer.connected(self.name, "ok")
+        if endpoint not in self._endpoints:
+            self._let_finish(member)
+        elif not member.closed:
+            endpoint.connections.append(member)
+        self.connection_changed(member.core)
+
+    def _dial_failed(self, endpoint: Endpoint, error: DialError) -> None:
+        """Tell those who wait, unless another endpoint may still take them."""
+        for other in self._endpoints:
+            if other is not endpoint and (other.connections or other.dialling):
+                return
+        why = f"cannot connect to {endpoint.label}: {error}"
+        for tenant in list(self._queue):
+            if tenant in self._queue:
+                self.cancel(tenant)
+                tenant.lease_failed(ours(Cause.CONNECT_FAILED, why, code=ErrorCode.CONNECT_ERROR))
+
+    # -- addresses -----------------------------------------------------------------------
+
+    def set_addresses(self, addresses: list[Address]) -> None:
+        """Take up the endpoints there are now; those that are gone finish what they have."""
+        known = {endpoint.address: endpoint for endpoint in self._endpoints}
+        self._endpoints = [known.get(a) or Endpoint(a) for a in dict.fromkeys(addresses)]
+        for endpoint in known.values():
+            if endpoint not in self._endpoints:
+                self._let_all_finish(endpoint)
+
+    def start(self) -> None:
+        """Resolve the names among the endpoints, now and again."""
+        if any(not (a.is_unix or a.is_ip) for a in self.params.addresses):
+            self._unresolved = True
+            self._resolver = spawn(self._keep_resolving(), f"resolve {self.name}")
+
+    async def _keep_resolving(self) -> None:
+        while True:
+            await self._resolve()
+            await asyncio.sleep(self.params.resolve_interval_s)
+
+    async def _resolve(self) -> None:
+        loop = asyncio.get_running_loop()
+        found: list[Address] = []
+        for address in self.params.addresses:
+            if address.is_unix or address.is_ip:
+                found.append(address)
+                continue
+            try:
+                infos = await loop.getaddrinfo(address.host, address.port, type=1)
+            except OSError:
+                # keep what the name stood for: a resolver that fails is no news of the backend
+                found += [e.address for e in self._endpoints if e.address.name == address.host]
+                continue
+            found += [address.resolved(str(info[4][0])) for info in infos]
+        self._unresolved = False
+        self.set_addresses(found)
+        if found:
+            for tenant in self._queue:
+                self._dial_for(tenant)
+                break
+            return
+        for tenant in list(self._queue):
+            self.cancel(tenant)
+            tenant.lease_failed(ours(Cause.NO_ENDPOINT, f"upstream {self.name} has no address"))
+
+    # -- the end -------------------------------------------------------------------------
+
+    def tick(self) -> None:
+        """A second has passed."""
+        for endpoint in self._endpoints:
+            for member in list(endpoint.connections):
+                member.tick()
+        for member in list(self._retiring):
+            member.tick()
+
+    def retire(self) -> None:
+        """Serve those who wait, let what is in flight finish, then close."""
+        self._retired = True
+        if self._resolver is not None:
+            self._resolver.cancel()
+        if not self._queue:
+            self._retire_connections()
+
+    def _retire_connections(self) -> None:
+        for endpoint in self._endpoints:
+            self._let_all_finish(endpoint)
+
+    @property
+    def empty(self) -> bool:
+        """Whether no connection is left."""
+        return not self._retiring and not any(e.connections for e in self._endpoints)
+
+    def close(self) -> None:
+        """Cut whatever is left."""
+        self.retire()
+        for member in list(self._retiring):
+            member.transport.abort()

@@ -1,0 +1,1 @@
+"""ops: what operators write and see. It has never heard of sockets, nor of a codec."""

@@ -1,0 +1,197 @@
+"""Admin: what operators ask and tell a running proxy, over HTTP/1.1.
+
+It has a listener of its own, so that a proxy in trouble can still be asked. It
+knows nothing of the proxy but `Backstage`, keeps no state, and a page that
+fails costs that page only.
+
+This is the one importer of aiohttp: import it late, where nothing else needs it.
+"""
+
+import logging
+import re
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, Protocol
+
+import msgspec
+from aiohttp import web
+
+from trailproxy.core.address import Address
+
+log = logging.getLogger("trailproxy.admin")
+
+_MAX_BODY: Final = 16 * 1024  # octets; no page here asks for a body
+_KEEPALIVE_S: Final = 75.0  # longer than a scrape interval
+_SHUTDOWN_S: Final = 1.0  # for answers under way when the listener stops
+
+_INDEX: Final = """\
+trailproxy admin
+
+GET  /metrics   counters for Prometheus, as text or OpenMetrics
+GET  /healthz   200: the process lives
+GET  /readyz    200: it takes requests; 503: it does not, and why
+GET  /config    the running configuration, secrets masked
+GET  /streams   exchanges in flight
+POST /reload    read the configuration again; 422: what is wrong with it
+POST /drain     finish what is in flight, take nothing new, end
+"""
+
+# A name can be rebound by whoever owns it; an address and localhost cannot.
+_OWN_HOST: Final = re.compile(r"(localhost|[0-9.]+|\[[0-9a-f:.]+\])(:[0-9]+)?", re.IGNORECASE)
+
+_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Backstage(Protocol):
+    """What the admin listener may ask of the proxy."""
+
+    def not_ready(self) -> str:
+        """Say why no requests should be sent here; an empty string when they should."""
+        ...
+
+    def config(self) -> dict[str, Any]:
+        """Return the running configuration with its secrets masked."""
+        ...
+
+    def streams(self) -> list[dict[str, Any]]:
+        """Describe the exchanges in flight."""
+        ...
+
+    async def reload(self) -> tuple[str, ...]:
+        """Read the configuration again; return what is wrong with it, nothing when it runs."""
+        ...
+
+    def drain(self) -> None:
+        """Begin to finish: take nothing new, let what is in flight end."""
+        ...
+
+
+class Admin:
+    """The admin listener; owned by the app."""
+
+    def __init__(self, backstage: Backstage, metrics: Callable[[str], tuple[bytes, str]]) -> None:
+        """Build it, without listening yet.
+
+        Args:
+            backstage: the proxy.
+            metrics: turns an Accept header into the metrics page and its content type.
+        """
+        self._backstage = backstage
+        self._metrics = metrics
+        self._runner: web.AppRunner | None = None
+
+    async def start(self, address: Address) -> None:
+        """Listen at `address`.
+
+        Raises:
+            OSError: the address is in use, or not ours to bind.
+        """
+        runner = web.AppRunner(
+            self._app(),
+            access_log=None,
+            keepalive_timeout=_KEEPALIVE_S,
+            shutdown_timeout=_SHUTDOWN_S,
+        )
+        await runner.setup()
+        site: web.BaseSite
+        if address.is_unix:
+            site = web.UnixSite(runner, address.path)
+        else:
+            site = web.TCPSite(runner, address.host, address.port)
+        await site.start()
+        self._runner = runner
+
+    async def stop(self) -> None:
+        """Stop listening; answers under way get a moment to leave."""
+        runner, self._runner = self._runner, None
+        if runner is not None:
+            await runner.cleanup()
+
+    @property
+    def addresses(self) -> list[Any]:
+        """Where it listens, as `getsockname` tells it; empty when stopped."""
+        return self._runner.addresses if self._runner is not None else []
+
+    def _app(self) -> web.Application:
+        app = web.Application(middlewares=[_contain, _guard], client_max_size=_MAX_BODY)
+        app.router.add_get("/", self._index)
+        app.router.add_get("/metrics", self._page)
+        app.router.add_get("/healthz", self._healthz)
+        app.router.add_get("/readyz", self._readyz)
+        app.router.add_get("/config", self._config)
+        app.router.add_get("/streams", self._streams)
+        app.router.add_post("/reload", self._reload)
+        app.router.add_post("/drain", self._drain)
+        return app
+
+    async def _index(self, _request: web.Request) -> web.Response:
+        return web.Response(text=_INDEX)
+
+    async def _page(self, request: web.Request) -> web.Response:
+        body, content_type = self._metrics(", ".join(request.headers.getall("Accept", [])))
+        return web.Response(body=body, headers={"Content-Type": content_type})
+
+    async def _healthz(self, _request: web.Request) -> web.Response:
+        return web.Response(text="ok\n")
+
+    async def _readyz(self, _request: web.Request) -> web.Response:
+        reason = self._backstage.not_ready()
+        if reason:
+            return web.Response(status=503, text=f"{reason}\n")
+        return web.Response(text="ok\n")
+
+    async def _config(self, _request: web.Request) -> web.Response:
+        return _json(self._backstage.config())
+
+    async def _streams(self, _request: web.Request) -> web.Response:
+        return _json(self._backstage.streams())
+
+    async def _reload(self, _request: web.Request) -> web.Response:
+        problems = await self._backstage.reload()
+        if not problems:
+            return _json({"ok": True})
+        lines = msgspec.json.Encoder().encode_lines([{"problem": each} for each in problems])
+        return web.Response(status=422, body=lines, content_type="application/x-ndjson")
+
+    async def _drain(self, _request: web.Request) -> web.Response:
+        self._backstage.drain()
+        return _json({"draining": True}, status=202)
+
+
+@web.middleware
+async def _contain(request: web.Request, handler: _Handler) -> web.StreamResponse:
+    """Give every refusal and every mistake of ours a short JSON answer."""
+    try:
+        return await handler(request)
+    except web.HTTPException as refusal:
+        answer = _json({"error": refusal.reason}, status=refusal.status)
+        if "Allow" in refusal.headers:
+            answer.headers["Allow"] = refusal.headers["Allow"]
+        return answer
+    except Exception as error:
+        log.exception("%s %s failed", request.method, request.path)
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        return _json({"error": reason}, status=500)
+
+
+@web.middleware
+async def _guard(request: web.Request, handler: _Handler) -> web.StreamResponse:
+    """Refuse large bodies, and orders that a web page gave in an operator's browser.
+
+    Any page an operator visits can make the browser POST to loopback, where this
+    listener usually is, and browsers cannot send a POST without Origin. One of
+    another host is such a page. One of the same host may still be a stranger whose
+    name was rebound to our address, so the host must be one that cannot be.
+    """
+    origin = request.headers.get("Origin")
+    if request.method == "POST" and origin is not None:
+        _, _, site = origin.partition("://")
+        if site != request.host or _OWN_HOST.fullmatch(site) is None:
+            raise web.HTTPForbidden(reason="Orders from web pages are refused")
+    await request.read()  # at most _MAX_BODY, else 413
+    return await handler(request)
+
+
+def _json(value: Any, status: int = 200) -> web.Response:
+    """Answer with JSON that people can read too."""
+    body = msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n"
+    return web.Response(status=status, body=body, content_type="application/json")

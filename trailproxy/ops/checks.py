@@ -1,0 +1,153 @@
+"""Checks: what no single value shows, because it is about how settings fit together."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Final
+
+from trailproxy.core.address import Address, parse_address
+from trailproxy.ops.problem import Complaint, Place, did_you_mean, quote, show
+from trailproxy.ops.units import Size
+
+if TYPE_CHECKING:
+    from trailproxy.ops.settings import (
+        Limits,
+        ListenerSettings,
+        RouteSettings,
+        Settings,
+        UpstreamSettings,
+    )
+
+_MAX_WINDOW: Final = Size(2**31 - 1)  # RFC 9113 section 6.9.1
+_FIRST_WINDOW: Final = Size(65_535)  # what a connection begins with; it cannot shrink
+_KIB: Final = Size(1024)
+
+_MIN_RESOLVE_S: Final = 1.0
+
+
+def complaints(settings: "Settings") -> list[Complaint]:
+    """Find what does not fit together."""
+    return [complaint for check in _CHECKS for complaint in check(settings)]
+
+
+def _names(settings: "Settings") -> Iterator[Complaint]:
+    sections: dict[str, Sequence[ListenerSettings | UpstreamSettings | RouteSettings]] = {
+        "listeners": settings.listeners,
+        "upstreams": settings.upstreams,
+        "routes": settings.routes,
+    }
+    for section, entries in sections.items():
+        yield from _repeated((section,), [entry.name for entry in entries], "name")
+
+
+def _repeated(place: Place, names: Sequence[str], key: str = "") -> Iterator[Complaint]:
+    """Find what stands twice in a list, or under `key` in a list's entries."""
+    first: dict[str, int] = {}
+    for position, name in enumerate(names):
+        earlier = first.setdefault(name, position)
+        if earlier != position:
+            tail: Place = (key,) if key else ()
+            where = show((*place, earlier))
+            yield (*place, position, *tail), f"{quote(name)} is already used by {where}"
+
+
+def _binds(settings: "Settings") -> Iterator[Complaint]:
+    taken: list[tuple[Place, Address]] = []
+    binds: list[tuple[Place, str]] = [
+        (("listeners", position, "bind"), listener.bind)
+        for position, listener in enumerate(settings.listeners)
+    ]
+    for place, text in [*binds, (("admin", "bind"), settings.admin.bind)]:
+        try:
+            address = parse_address(text)
+        except ValueError as error:
+            yield place, f"{quote(text)}: {error}"
+            continue
+        for other, earlier in taken:
+            if _collide(address, earlier):
+                yield place, f"{quote(text)} collides with {show(other)}, {quote(str(earlier))}"
+        taken.append((place, address))
+
+
+def _collide(one: Address, other: Address) -> bool:
+    """Tell whether two sockets could not both listen."""
+    if one.is_unix or other.is_unix or one.port != other.port:
+        return one == other
+    if one.port == 0:
+        return False
+    families = {":" in one.host, ":" in other.host}
+    wild = {one.host, other.host} & {"0.0.0.0", "::"}
+    return one.host == other.host or (bool(wild) and len(families) == 1)
+
+
+def _endpoints(settings: "Settings") -> Iterator[Complaint]:
+    for position, upstream in enumerate(settings.upstreams):
+        place: Place = ("upstreams", position, "endpoints")
+        yield from _repeated(place, upstream.endpoints)
+        for number, text in enumerate(upstream.endpoints):
+            try:
+                address = parse_address(text)
+            except ValueError as error:
+                yield (*place, number), f"{quote(text)}: {error}"
+                continue
+            if address.port == 0 and not address.is_unix:
+                yield (*place, number), f"{quote(text)}: an endpoint needs a port that is not 0"
+
+
+def _upstreams(settings: "Settings") -> Iterator[Complaint]:
+    for position, upstream in enumerate(settings.upstreams):
+        place: Place = ("upstreams", position)
+        if upstream.resolve_interval < _MIN_RESOLVE_S:
+            yield (*place, "resolve_interval"), "must be 1s or longer"
+        if not upstream.connect_timeout:
+            yield (*place, "connect_timeout"), "must be longer than 0s"
+        if not upstream.queue_timeout:
+            yield (*place, "queue_timeout"), "must be longer than 0s"
+        tls = upstream.tls
+        if tls is not None and (tls.certificate is None) is not (tls.private_key is None):
+            given, missing = "certificate", "private_key"
+            if tls.certificate is None:
+                given, missing = missing, given
+            yield (*place, "tls", given), f"is of no use alone: {missing} is missing"
+
+
+def _targets(settings: "Settings") -> Iterator[Complaint]:
+    known = [upstream.name for upstream in settings.upstreams]
+    for position, route in enumerate(settings.routes):
+        place: Place = ("routes", position, "upstream")
+        if isinstance(route.upstream, str):
+            yield from _unknown(place, route.upstream, known)
+            continue
+        names = [target.name for target in route.upstream]
+        yield from _repeated(place, names, "name")
+        for number, name in enumerate(names):
+            yield from _unknown((*place, number, "name"), name, known)
+
+
+def _unknown(place: Place, name: str, known: list[str]) -> Iterator[Complaint]:
+    if name not in known:
+        near = did_you_mean(name, known) or f"; there is {', '.join(known)}"
+        yield place, f"there is no upstream {quote(name)}{near}"
+
+
+def _limits(settings: "Settings") -> Iterator[Complaint]:
+    limits: Limits = settings.limits
+    ranges = {
+        "stream_window": (_KIB, limits.stream_window),
+        "connection_window": (_FIRST_WINDOW, limits.connection_window),
+        "max_header_list": (_KIB, limits.max_header_list),
+    }
+    for key, (low, value) in ranges.items():
+        if not low <= value <= _MAX_WINDOW:
+            yield ("limits", key), f"must be from {low} to {_MAX_WINDOW}, not {value}"
+    if _FIRST_WINDOW <= limits.connection_window < limits.stream_window:
+        sizes = f"{limits.connection_window} is less than stream_window, {limits.stream_window}"
+        yield ("limits", "connection_window"), f"{sizes}: one stream could not fill its window"
+
+
+_CHECKS: Final[tuple[Callable[["Settings"], Iterator[Complaint]], ...]] = (
+    _names,
+    _binds,
+    _endpoints,
+    _upstreams,
+    _targets,
+    _limits,
+)

@@ -1,0 +1,350 @@
+"""Metrics: what happened, counted as it happens and read when somebody asks.
+
+Counting is one line of plain Python on a dict; families, labels and text exist
+only while a page is rendered. Every label has few values, whatever peers send.
+
+The books must balance: requests = completed + dropped + active. `active` is the
+set of exchanges in flight and not a difference, so a request that was lost, or
+ended twice, shows.
+"""
+
+import platform
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from itertools import accumulate
+from typing import Final, NamedTuple
+
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.gc_collector import GCCollector
+from prometheus_client.metrics_core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+    Metric,
+)
+from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector as CollectorBase
+from prometheus_client.registry import CollectorRegistry
+
+from trailproxy import __version__
+from trailproxy.core.fault import Cause, Initiator, Side
+from trailproxy.core.record import Direction, Outcome, Progress, Record, Tally
+from trailproxy.ops.access_log import AccessLog, grpc_name, response_head_seconds, route_name
+from trailproxy.wire.errors import code_name
+
+#: Upper bounds in seconds: a hop on one machine, a network, a long poll.
+BUCKETS: Final = (
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5,
+    1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
+)  # fmt: skip
+_BOUNDS: Final = (*(str(bound) for bound in BUCKETS), "+Inf")
+
+_METHODS: Final = frozenset(
+    {"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"}
+)
+
+Renderer = Callable[[str], tuple[bytes, str]]
+"""Turns an Accept header into a page and its content type."""
+
+
+class Totals(NamedTuple):
+    """The books at one moment, over all routes."""
+
+    requests: int
+    completed: int
+    dropped: int
+    active: int
+
+    @property
+    def balanced(self) -> bool:
+        """Whether every request is accounted for."""
+        return self.requests == self.completed + self.dropped + self.active
+
+
+class Counts(defaultdict[tuple[str | int, ...], int]):
+    """One counter family: label values to a count, with the words that explain it."""
+
+    def __init__(self, name: str, labels: tuple[str, ...], meaning: str) -> None:
+        super().__init__(int)
+        self.name = name
+        self.labels = labels
+        self.meaning = meaning
+
+    def family(self) -> Metric:
+        """Build the samples as Prometheus wants them."""
+        family = CounterMetricFamily(f"trailproxy_{self.name}", self.meaning, labels=self.labels)
+        for key, count in self.items():
+            family.add_metric([str(part) for part in key], count)
+        return family
+
+
+class Histogram:
+    """One histogram family: seconds, by route."""
+
+    def __init__(self, name: str, meaning: str) -> None:
+        self.name = name
+        self.meaning = meaning
+        self._buckets: defaultdict[str, list[int]] = defaultdict(lambda: [0] * len(_BOUNDS))
+        self._sums: defaultdict[str, float] = defaultdict(float)
+
+    def observe(self, route: str, seconds: float) -> None:
+        """Count one duration."""
+        self._buckets[route][bisect_left(BUCKETS, seconds)] += 1
+        self._sums[route] += seconds
+
+    def family(self) -> Metric:
+        """Build the samples as Prometheus wants them: each bucket holds the ones below it."""
+        family = HistogramMetricFamily(f"trailproxy_{self.name}", self.meaning, labels=("route",))
+        for route, counts in self._buckets.items():
+            buckets = list(zip(_BOUNDS, accumulate(counts), strict=True))
+            family.add_metric([route], buckets, self._sums[route])
+        return family
+
+
+class Metrics:
+    """The Observer of all exchanges: counts them, and hands each to the access log.
+
+    Attributes:
+        active: the exchanges in flight.
+        log: where finished exchanges are written; may be replaced at any time.
+        loaded_at: when the running configuration was loaded, in seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        tallies: Mapping[Side, Tally],
+        *,
+        codec: str = "h2",
+        log: AccessLog | None = None,
+        loaded_at: float = 0.0,
+    ) -> None:
+        # set by the app
+        self.tallies = tallies
+        self.codec = codec
+        self.log = log
+        # written by the observer's calls
+        self.active: set[Record] = set()
+        self.requests = Counts(
+            "requests_total",
+            ("listener", "route", "method"),
+            "Requests whose head was accepted, by listener, route (none: no route matched) and "
+            "method. Always requests_completed_total + streams_dropped_total + requests_active.",
+        )
+        self.completed = Counts(
+            "requests_completed_total",
+            ("route",),
+            "Requests with a clean end relayed both ways, or that needed no upstream.",
+        )
+        self.dropped = Counts(
+            "streams_dropped_total",
+            ("side", "cause", "route"),
+            "Requests without a clean end relayed both ways; side is whose fault it was "
+            "(downstream: the client's, upstream: the backend's or the proxy's).",
+        )
+        self.responses = Counts(
+            "responses_total",
+            ("route", "code", "grpc_status"),
+            "Responses the client got, the proxy's own included: code is the HTTP status, "
+            "grpc_status the gRPC status wherever it stood (empty: none; invalid: no such status).",
+        )
+        self.resets = Counts(
+            "stream_resets_total",
+            ("side", "initiator", "code", "phase", "cause"),
+            "RST_STREAM frames: side is the connection they passed on (downstream: with the "
+            "client, upstream: with the backend), initiator who sent them (peer or proxy), code "
+            "the error code, phase how far the response had come there, cause why.",
+        )
+        self.trailer_sections = Counts(
+            "trailers_total",
+            ("direction", "outcome", "route"),
+            "Trailer sections, by the message they ended (direction request or response) and by "
+            "what became of them; missing ones were announced, or owed by gRPC, and never came.",
+        )
+        self.trailers_dropped = Counts(
+            "trailers_dropped_total",
+            ("direction", "cause"),
+            'What trailers_total{outcome="dropped"} counts, by message and cause.',
+        )
+        self.fields_removed = Counts(
+            "trailer_fields_removed_total",
+            ("direction", "route"),
+            "Fields taken out of trailer sections because they must not travel in one, by message.",
+        )
+        self.goaways = Counts(
+            "goaways_total",
+            ("side", "direction", "code"),
+            "GOAWAY frames: side is the connection they passed on, direction whether the proxy "
+            "received or sent them, code the error code.",
+        )
+        self.connects = Counts(
+            "upstream_connects_total",
+            ("upstream", "outcome"),
+            "Connections dialled to an upstream's endpoints; every outcome but ok is a failure.",
+        )
+        self.duration = Histogram(
+            "request_duration_seconds",
+            "Seconds from the request head to the end of both messages, dropped ones included.",
+        )
+        self.response_head = Histogram(
+            "upstream_response_head_seconds",
+            "Seconds from the request head sent upstream to the upstream's response head.",
+        )
+        # written by reloaded
+        self.reloads = Counts(
+            "config_reloads_total",
+            ("outcome",),
+            "Attempts to load the configuration again, by outcome (ok, failed).",
+        )
+        self.reloads[("ok",)] = self.reloads[("failed",)] = 0
+        self.last_reload_ok = True
+        self.loaded_at = loaded_at
+
+    def exchange_began(self, record: Record) -> None:
+        """Note a request whose head was accepted; it is now active."""
+        self.active.add(record)
+        method = record.method if record.method in _METHODS else "other"
+        self.requests[record.listener, route_name(record.route), method] += 1
+
+    def exchange_finished(self, record: Record) -> None:
+        """Note that an exchange is over: completed, or dropped with a cause."""
+        self.active.discard(record)
+        route = route_name(record.route)
+        if record.dropped is None:
+            self.completed[route,] += 1
+        else:
+            self.dropped[record.dropped_side or "none", record.dropped, route] += 1
+        if record.status:
+            self.responses[route, record.status, grpc_name(record.grpc_status)] += 1
+        self.duration.observe(route, record.duration)
+        if (head := response_head_seconds(record)) is not None:
+            self.response_head.observe(route, head)
+        if self.log is not None:
+            self.log.write(record)
+
+    def stream_reset(
+        self, side: Side, initiator: Initiator, code: int, progress: Progress, cause: Cause
+    ) -> None:
+        """Note one RST_STREAM, sent or received."""
+        self.resets[side, initiator, code_name(code), progress, cause] += 1
+
+    def trailers(
+        self, direction: Direction, outcome: Outcome, route: str, cause: Cause | None = None
+    ) -> None:
+        """Note what became of a trailer section; a dropped one has a cause."""
+        self.trailer_sections[direction, outcome, route_name(route)] += 1
+        if outcome is Outcome.DROPPED:
+            # There is no loss without a cause: one that nobody named is our own mistake.
+            self.trailers_dropped[direction, cause or Cause.INTERNAL] += 1
+
+    def trailer_fields_removed(self, direction: Direction, route: str, count: int) -> None:
+        """Note fields that may not travel in trailers (RFC 9110 section 6.5.1)."""
+        self.fields_removed[direction, route_name(route)] += count
+
+    def goaway(self, side: Side, direction: Direction, code: int) -> None:
+        """Note a GOAWAY, sent or received."""
+        self.goaways[side, direction, code_name(code)] += 1
+
+    def connected(self, upstream: str, outcome: str) -> None:
+        """Note a dial and its outcome."""
+        self.connects[upstream, outcome] += 1
+
+    def reloaded(self, ok: bool, at: float) -> None:
+        """Note an attempt, `at` seconds since 1970, to load the configuration again."""
+        self.reloads["ok" if ok else "failed",] += 1
+        self.last_reload_ok = ok
+        if ok:
+            self.loaded_at = at
+
+    def totals(self) -> Totals:
+        """Add up the books."""
+        return Totals(
+            sum(self.requests.values()),
+            sum(self.completed.values()),
+            sum(self.dropped.values()),
+            len(self.active),
+        )
+
+
+class Collector(CollectorBase):
+    """Reads Metrics at scrape time; owns nothing."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    def collect(self) -> Iterator[Metric]:
+        """Build every family of the page; what Metrics counts cannot be forgotten here."""
+        for counted in vars(self._metrics).values():
+            if isinstance(counted, Counts | Histogram):
+                yield counted.family()
+        yield from self._sides()
+        yield from self._process()
+
+    def _sides(self) -> Iterator[Metric]:
+        connections = _gauge("connections_active", "Connections open now.")
+        streams = _gauge("streams_active", "Streams open now.")
+        parked = _gauge("parked_bytes", "Body bytes from this side that wait for the other now.")
+        moved = Counts(
+            "bytes_total", ("side", "direction"), "Body bytes received from and sent to this side."
+        )
+        stalls = Counts(
+            "flow_control_stalls_total",
+            ("side",),
+            "Times a body towards this side had to wait for its window or its socket.",
+        )
+        for side, tally in self._metrics.tallies.items():
+            connections.add_metric([side], tally.connections)
+            streams.add_metric([side], tally.streams)
+            parked.add_metric([side], tally.parked_bytes)
+            moved[side, Direction.RECEIVED] = tally.bytes_received
+            moved[side, Direction.SENT] = tally.bytes_sent
+            stalls[side,] = tally.stalls
+        yield from (connections, streams, parked, moved.family(), stalls.family())
+
+    def _process(self) -> Iterator[Metric]:
+        metrics = self._metrics
+        yield GaugeMetricFamily(
+            "trailproxy_requests_active", "Requests in flight now.", len(metrics.active)
+        )
+        yield GaugeMetricFamily(
+            "trailproxy_config_last_reload_successful",
+            "1 when the running configuration is the last that was tried, else 0.",
+            metrics.last_reload_ok,
+        )
+        yield GaugeMetricFamily(
+            "trailproxy_config_last_reload_success_timestamp_seconds",
+            "When the running configuration was loaded, in seconds since 1970.",
+            metrics.loaded_at,
+        )
+        yield CounterMetricFamily(
+            "trailproxy_access_log_lost_lines_total",
+            "Access log lines that could not be kept or written.",
+            0 if metrics.log is None else metrics.log.lost_lines,
+        )
+        yield InfoMetricFamily(
+            "trailproxy_build",
+            "The version of trailproxy, the Python it runs on and the codec in use.",
+            {"version": __version__, "python": platform.python_version(), "codec": metrics.codec},
+        )
+
+
+def _gauge(name: str, meaning: str) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"trailproxy_{name}", meaning, labels=("side",))
+
+
+def renderer(metrics: Metrics) -> Renderer:
+    """Build the page: ours, the process's memory, CPU and descriptors, and the collector's."""
+    registry = CollectorRegistry()
+    registry.register(Collector(metrics))
+    ProcessCollector(registry=registry)
+    GCCollector(registry=registry)
+
+    def render(accept: str) -> tuple[bytes, str]:
+        try:
+            encode, content_type = choose_encoder(accept)
+        except TypeError:  # a version that is not made of numbers
+            encode, content_type = choose_encoder("")
+        return encode(registry), content_type
+
+    return render

@@ -1,0 +1,124 @@
+"""The seam: what every HTTP/2 codec promises, whoever wrote it.
+
+`tests/wire/test_codec_contract.py` holds every codec to these promises:
+
+1. `receive` never raises for a peer's sin, whatever the bytes and however they
+   are split; the events are the same for every split.
+2. A malformed message (RFC 9113 section 8.1.1) resets its own stream and is
+   reported as `StreamFault`; the other events of the same read are delivered.
+   content-length must equal the DATA sum, also when trailers end the message.
+3. Only faults of framing, field compression and floods end the connection;
+   they are reported as one `ConnectionFault`, behind the events before it.
+4. GOAWAY, sent or received, leaves the streams in flight alone.
+5. Fields are checked before anything is encoded: a refused list leaves the
+   compression state as it was, and raises `HTTP2Error` naming the field.
+6. Empty trailers end the stream with an empty DATA frame.
+7. Padding counts as credit; credit for streams that are gone still opens the
+   connection's window.
+8. Field order, duplicates and never-indexed marks are kept; cookies are not
+   joined.
+9. A stream above our limit is refused with REFUSED_STREAM, at no other cost.
+10. Streams that are over cost nothing, and every table has a bound.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final, Protocol
+
+from trailproxy.wire.errors import ErrorCode
+from trailproxy.wire.events import Event
+from trailproxy.wire.fields import Fields
+
+MAX_SID: Final = 2**31 - 1
+PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+
+
+class Role(Enum):
+    """Which end of the connection we are."""
+
+    CLIENT = "client"
+    SERVER = "server"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WireParams:
+    """The limits one endpoint sets its peer, in octets and streams."""
+
+    max_concurrent_streams: int = 250  # streams the peer may have open at once
+    stream_window: int = 256 * 1024  # body octets that may wait for one stream
+    connection_window: int = 4 * 1024 * 1024  # the same, for all streams together
+    max_header_list: int = 64 * 1024  # one field section, as RFC 9113 section 6.5.2 counts
+    max_frame_size: int = 16 * 1024  # RFC 9113 section 6.5.2
+
+
+class Codec(Protocol):
+    """One end of one HTTP/2 connection, without the socket."""
+
+    def receive(self, data: bytes) -> list[Event]:
+        """Take what was read from the socket; return what the peer told us, in order."""
+        ...
+
+    def take_output(self) -> bytes:
+        """Return what must be written to the socket, once."""
+        ...
+
+    def open_stream(self) -> int:
+        """Return the id of the next stream of ours, or 0 when the ids are used up."""
+        ...
+
+    def send_head(self, sid: int, fields: Fields, end: bool) -> None:
+        """Send a request head, an interim head or a response head.
+
+        Raises:
+            HTTP2Error: a field must not reach the wire; nothing was sent.
+        """
+        ...
+
+    def send_data(self, sid: int, data: bytes, end: bool) -> None:
+        """Send body octets, no more than `sendable(sid)`; split into frames as the peer likes."""
+        ...
+
+    def send_trailers(self, sid: int, fields: Fields) -> None:
+        """Send trailers and end the stream; an empty list ends it with an empty DATA frame.
+
+        Raises:
+            HTTP2Error: a field must not reach the wire; nothing was sent.
+        """
+        ...
+
+    def reset(self, sid: int, code: int) -> None:
+        """Send RST_STREAM; for a stream that is over, do nothing."""
+        ...
+
+    def sendable(self, sid: int) -> int:
+        """Return how many body octets the peer's windows admit now; 0 for unknown streams."""
+        ...
+
+    def consumed(self, sid: int, credit: int) -> None:
+        """Give `credit` window octets back to the peer."""
+        ...
+
+    def goaway(self, last_sid: int, code: ErrorCode, why: str = "") -> None:
+        """Announce that streams above `last_sid` are not taken (RFC 9113 section 6.8)."""
+        ...
+
+    def ping(self, payload: bytes) -> None:
+        """Send a PING with eight octets; the answer is `PongReceived`."""
+        ...
+
+    def replenish(self) -> None:
+        """A second has passed: let the peer's flood allowances recover.
+
+        The codec has no clock; its owner has.
+        """
+        ...
+
+    @property
+    def max_streams(self) -> int:
+        """How many streams the peer lets us have open at once."""
+        ...
+
+    @property
+    def last_peer_sid(self) -> int:
+        """The highest stream id of the peer's that we took up; 0 if none."""
+        ...
