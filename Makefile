@@ -92,7 +92,7 @@ tools:
 	test -n "$$missing" || exit 0; \
 	if $(CAN_APT); then \
 		echo "installing $(PACKAGES), for:$$missing"; \
-		$(APT) update && $(APT) install --yes --no-install-recommends $(PACKAGES) || \
+		$(APT) update && $(APT) install --yes --no-install-recommends $(PACKAGES) >/dev/null || \
 		echo "that failed; tests that need one of these are skipped, in CI they fail"; \
 	else \
 		echo "not installed:$$missing; tests that need one of these are skipped"; \
@@ -105,7 +105,7 @@ $(STAMP): pyproject.toml requirements.lock requirements-dev.lock
 		$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "trailproxy needs Python 3.11 or later: make PYTHON=/path/to/python3 ..."; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
-		{ $(CAN_APT) && $(APT) update && $(APT) install --yes --no-install-recommends python3-venv; } || \
+		{ $(CAN_APT) && $(APT) update && $(APT) install --yes --no-install-recommends python3-venv >/dev/null; } || \
 		{ echo "$(PYTHON) has no venv module; on Debian: apt-get install python3-venv"; exit 1; }
 	@echo "making $(VENV)"
 	@$(PYTHON) -m venv --clear $(VENV)

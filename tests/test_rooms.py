@@ -58,4 +58,5 @@ def test_imports_run_one_way(file: Path) -> None:
 
 @pytest.mark.parametrize("file", FILES, ids=str)
 def test_files_stay_short(file: Path) -> None:
-    assert len((PACKAGE / file).read_text(encoding="utf-8").splitlines()) <= MOST_LINES
+    lines = (PACKAGE / file).read_text(encoding="utf-8").count("\n")
+    assert lines <= MOST_LINES

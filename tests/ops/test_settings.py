@@ -60,7 +60,7 @@ def test_the_least_that_is_enough_has_the_documented_defaults():
     (listener,), (upstream,), (route,) = settings.listeners, settings.upstreams, settings.routes
     assert (listener.name, listener.bind, listener.tls) == ("main", "0.0.0.0:8080", None)
     assert (upstream.load_balancing, upstream.tls) == ("least_request", None)
-    assert (upstream.max_connections, upstream.queue_limit) == (8, 1024)
+    assert (upstream.max_connections, upstream.queue_limit) == (8, 4096)
     assert (upstream.connect_timeout, upstream.queue_timeout, upstream.resolve_interval) == (
         5,
         10,

@@ -38,7 +38,7 @@ class OriginParams:
     server_name: str | None = None  # None: the endpoint's own host
     connect_timeout_s: float = 5.0  # socket, TLS and the peer's SETTINGS together
     max_connections: int = 8  # to one endpoint
-    queue_limit: int = 1024  # tenants that wait for a slot
+    queue_limit: int = 4096  # tenants that wait for a slot
     queue_timeout_s: float = 10.0
     resolve_interval_s: float = 30.0
     codec: str = "h2"

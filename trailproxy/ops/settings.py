@@ -139,7 +139,7 @@ class UpstreamSettings(_Section, frozen=True, kw_only=True):
     max_connections: Annotated[int, _count("Connections to one endpoint.", 1, 10_000)] = 8
     queue_limit: Annotated[
         int, _count("Requests that may wait for a connection.", 1, 1_000_000)
-    ] = 1024
+    ] = 4096
     queue_timeout: Annotated[
         Duration, _doc("How long a request waits for a connection before it gets a 503.")
     ] = _default(Duration(10))

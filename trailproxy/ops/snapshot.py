@@ -47,13 +47,18 @@ def _route(settings: RouteSettings, upstreams: Mapping[str, Upstream]) -> Route:
         name=settings.name,
         share=share,
         authority=(settings.match.authority or "").lower().encode(),
-        path_prefix=(settings.match.path_prefix or "").encode(),
+        path_prefix=_prefix(settings.match.path_prefix),
         deadlines=Deadlines(
             response_head=_limit(timeouts.response_head),
             idle=_limit(timeouts.idle),
             total=_limit(timeouts.total),
         ),
     )
+
+
+def _prefix(path_prefix: str | None) -> bytes:
+    """`/` means every request, those without a path among them: `OPTIONS *` and CONNECT."""
+    return b"" if path_prefix is None or path_prefix == "/" else path_prefix.encode()
 
 
 def _limit(duration: Duration) -> float | None:

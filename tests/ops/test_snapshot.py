@@ -1,0 +1,79 @@
+"""What the settings become, once they are compiled."""
+
+import pytest
+
+from trailproxy.core.routing import Deadlines
+from trailproxy.core.upstream import Tenant
+from trailproxy.ops.settings import parse
+from trailproxy.ops.snapshot import Snapshot, compile_snapshot
+
+TEXT = """
+listeners: [{name: main, bind: "127.0.0.1:8080"}]
+upstreams:
+  - {name: app, endpoints: ["127.0.0.1:50051"]}
+  - {name: canary, endpoints: ["127.0.0.1:50052"]}
+routes:
+  - name: greeter
+    match: {authority: API.example.com, path_prefix: /greet.Greeter/}
+    upstream: [{name: app, weight: 3}, {name: canary, weight: 1}]
+    timeouts: {response_head: 2s, idle: 0s, total: 5s}
+  - {name: rest, match: {path_prefix: /}, upstream: app}
+limits: {max_concurrent_streams: 7, stream_window: 64KiB, max_header_list: 8KiB}
+"""
+
+
+class Named:
+    """An upstream that is nothing but its name."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def lease(self, tenant: Tenant) -> None:
+        raise AssertionError("nobody leases from a name")
+
+    def cancel(self, tenant: Tenant) -> None:
+        raise AssertionError("nobody leases from a name")
+
+
+@pytest.fixture
+def snapshot() -> Snapshot:
+    return compile_snapshot(
+        parse(TEXT, "test.yaml", {}), {name: Named(name) for name in ("app", "canary")}
+    )
+
+
+def test_limits_become_the_codecs_parameters(snapshot: Snapshot) -> None:
+    wire = snapshot.wire
+    assert (wire.max_concurrent_streams, wire.stream_window) == (7, 65_536)
+    assert (wire.connection_window, wire.max_header_list) == (4 * 1024 * 1024, 8192)
+
+
+def test_zero_seconds_mean_no_limit(snapshot: Snapshot) -> None:
+    greeter, rest = snapshot.router.routes
+    assert greeter.deadlines == Deadlines(response_head=2.0, idle=None, total=5.0)
+    assert rest.deadlines == Deadlines(response_head=15.0, idle=60.0, total=None)
+
+
+def test_weights_share_the_requests_out(snapshot: Snapshot) -> None:
+    share = snapshot.router.routes[0].share
+    assert [share.pick().name for _ in range(8)].count("canary") == 2
+
+
+@pytest.mark.parametrize(
+    ("authority", "path", "name"),
+    [
+        (b"api.example.com", b"/greet.Greeter/Hello", "greeter"),
+        (b"API.example.com:8443", b"/greet.Greeter/Hello", "greeter"),
+        (b"other.example.com", b"/greet.Greeter/Hello", "rest"),
+        (b"api.example.com", b"/other", "rest"),
+        (b"api.example.com", b"*", "rest"),
+        (b"api.example.com:443", b"", "rest"),
+    ],
+    ids=["exact", "case_and_port", "other_host", "other_path", "options_star", "connect"],
+)
+def test_the_first_match_wins_and_a_slash_means_every_request(
+    snapshot: Snapshot, authority: bytes, path: bytes, name: str
+) -> None:
+    route = snapshot.router.match(authority, path)
+    assert route is not None
+    assert route.name == name
