@@ -22,8 +22,9 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from tests.support.behaviours import body_of, checksum
+from tests.support.raw_peer import Message
 from tests.support.running import ROOT, Proxy, eventually, free_port, running_proxy
-from tests.support.scripted_peer import Address, Message, Peer
+from tests.support.scripted_peer import Address, Peer
 
 CUSTOMERS: Final = 8
 VISITS: Final = 12  # requests a customer makes on one connection

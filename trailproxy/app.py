@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from functools import partial
 from typing import Any, Final, final
 
-from trailproxy.build import BuildError, Key, Plan, make_plan
+from trailproxy.build import BindError, BuildError, Key, Plan, make_plan
 from trailproxy.core.address import Address
 from trailproxy.core.clock import DateStamp, Wheel
 from trailproxy.core.fault import Cause, Side
@@ -148,7 +148,7 @@ class App:
             try:
                 listener.bind()
             except ListenError as error:
-                raise BuildError([f"listener {wanted.name}: cannot bind {error}"]) from error
+                raise BindError([f"listener {wanted.name}: cannot bind {error}"]) from error
             undo.callback(listener.close)
             fresh[address] = listener
         return fresh
@@ -161,7 +161,7 @@ class App:
             await admin.start(address)
         except OSError as error:
             why = error.strerror or error
-            raise BuildError([f"admin: cannot bind {address}: {why}"]) from error
+            raise BindError([f"admin: cannot bind {address}: {why}"]) from error
         return admin
 
     def _commit_log(self, plan: Plan, log: AccessLog) -> None:

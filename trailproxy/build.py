@@ -27,6 +27,10 @@ class BuildError(Exception):
         self.problems: Final = tuple(problems)
 
 
+class BindError(BuildError):
+    """An address is taken, or not ours: the settings are good, the machine is not."""
+
+
 class ListenerPlan(NamedTuple):
     """A listener to be."""
 

@@ -62,7 +62,7 @@ def _run(arguments: argparse.Namespace) -> int:
     import asyncio
 
     from trailproxy.app import App
-    from trailproxy.build import BuildError
+    from trailproxy.build import BindError, BuildError
     from trailproxy.ops.settings import SettingsError, load
 
     async def serve() -> None:
@@ -72,6 +72,9 @@ def _run(arguments: argparse.Namespace) -> int:
 
     try:
         asyncio.run(serve())
+    except BindError as error:
+        sys.stderr.write(f"trailproxy: {error}\n")
+        return FAILED
     except (SettingsError, BuildError) as error:
         return _complain(arguments.config, error)
     return OK

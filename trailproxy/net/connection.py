@@ -144,10 +144,13 @@ class AsyncConnection(asyncio.Protocol):
         """
         self._eof_sent = True
         self._overdue = 0
-        if self.transport.can_write_eof() and self.core.ready:
-            self.transport.write_eof()
-        else:
+        if not self.transport.can_write_eof() or not self.core.ready:
             self.transport.close()
+            return
+        try:
+            self.transport.write_eof()
+        except OSError:
+            self.transport.abort()  # the peer has reset the socket: nothing reaches it any more
 
     # -- once a second -------------------------------------------------------------------
 
