@@ -18,20 +18,28 @@ CODES = [code for code in ErrorCode if code is not ErrorCode.NO_ERROR]
 # -- the upstream goes --------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("code", CODES)
+@pytest.mark.parametrize("code", [code for code in CODES if code != ErrorCode.REFUSED_STREAM])
 def test_an_upstream_reset_in_the_body_keeps_its_code(code: ErrorCode) -> None:
     table = Table()
     table.client.opens(request(end=True))
     table.server.says(head(200), data(b"half"), reset(code))
     table.client.hears(head(200), data(b"half"), reset(code))
     table.is_clean()
-    name = Cause.UPSTREAM_REFUSED if code is ErrorCode.REFUSED_STREAM else Cause.UPSTREAM_RESET
-    assert table.record.dropped is name
+    assert table.record.dropped is Cause.UPSTREAM_RESET
     assert table.record.response_ending is Ending.RESET
     assert table.notes.resets == [
-        (Side.UPSTREAM, Initiator.PEER, code, Progress.BODY, name),
-        (Side.DOWNSTREAM, Initiator.PROXY, code, Progress.BODY, name),
+        (Side.UPSTREAM, Initiator.PEER, code, Progress.BODY, Cause.UPSTREAM_RESET),
+        (Side.DOWNSTREAM, Initiator.PROXY, code, Progress.BODY, Cause.UPSTREAM_RESET),
     ]
+
+
+def test_a_refusal_in_the_body_is_not_passed_off_as_not_processed() -> None:
+    table = Table()
+    table.client.opens(request(end=True))
+    table.server.says(head(200), data(b"half"), reset(ErrorCode.REFUSED_STREAM))
+    table.client.hears(head(200), data(b"half"), reset(ErrorCode.INTERNAL_ERROR))
+    table.is_clean()
+    assert table.record.dropped is Cause.UPSTREAM_REFUSED
 
 
 def test_a_response_cut_short_with_no_error_does_not_look_complete() -> None:
@@ -318,3 +326,24 @@ def test_trailers_that_became_empty_end_the_stream_with_an_empty_data_frame() ->
     table.client.hears(head(200), data(b"x", end=True))
     assert table.notes.trailer_outcomes[Direction.RESPONSE, Outcome.EMPTY] == 1
     table.is_clean()
+
+
+@pytest.mark.parametrize(("method", "status"), [("HEAD", 200), ("GET", 204), ("GET", 304)])
+def test_a_response_that_ends_at_its_head_has_no_trailers(method: str, status: int) -> None:
+    table = Table()
+    table.client.opens(request(method, end=True))
+    table.server.says(head(status), trailers(x="1"))
+    table.client.hears(head(status), data(b"", end=True))
+    table.is_clean()
+    assert table.notes.trailer_losses == [Cause.NOT_ALLOWED]
+    assert table.record.dropped is None
+
+
+def test_what_waits_for_slow_readers_is_known_and_forgotten() -> None:
+    table = Table(client_window=3)
+    table.client.holds = True
+    table.client.opens(request(end=True))
+    table.server.says(head(200), data(b"x" * 1000))
+    assert table.server.core.owed == 997
+    table.client.says(reset())
+    assert table.server.core.owed == 0

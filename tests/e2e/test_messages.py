@@ -323,3 +323,23 @@ def test_a_peer_that_reads_nothing_dries_its_source_up(stage: Stage, blocked: st
     talk.client.data(talk.sid, b"", end=True)
     talk.backend.trailers(talk.up, DONE)
     assert talk.client.response(talk.sid).trailers == DONE
+
+
+def test_silent_readers_do_not_stall_the_requests_that_come_after_them(stage: Stage):
+    """Half of the connection window is held by slow readers: new streams go elsewhere."""
+    stage.client_without_window()
+    first = stage.talk()
+    backend = first.backend
+    for silent in [first, *(stage.talk(backend=backend) for _ in range(8))]:
+        backend.answer(silent.up)
+        backend.data(silent.up, bytes(256 * 1024))
+    backend.settle()
+
+    later = stage.talk()
+
+    assert later.backend is not backend
+    later.backend.answer(later.up)
+    later.backend.trailers(later.up, DONE)
+    assert later.client.response(later.sid).trailers == DONE
+    stage.client.close()
+    backend.wait_reset(first.up)

@@ -61,6 +61,7 @@ class Connection:
         "codec",
         "draining",
         "fault",
+        "owed",
         "ready",
         "side",
         "streams",
@@ -86,6 +87,7 @@ class Connection:
         self.draining = False  # the first GOAWAY of two has been said
         self.closing = False  # nothing is left to do: write the output and close
         self.fault: Fault | None = None  # what broke the connection
+        self.owed = 0  # credit received and not yet paid: octets that wait for slower sinks
         # ours
         self._waiting: Final[dict[Lane, None]] = {}  # lanes without room, in the order they came
         self._last_taken = MAX_SID
@@ -115,6 +117,7 @@ class Connection:
         if stream is None or feeds is None:
             self.codec.consumed(event.sid, event.credit)
             return
+        self.owed += event.credit
         if event.end:
             self._heard_end(stream)
         feeds.data(event.data, event.credit, event.end)
@@ -313,6 +316,7 @@ class Connection:
 
     def credit(self, sid: int, octets: int) -> None:
         """Give window octets back to the peer."""
+        self.owed -= octets
         if octets and self.fault is None:
             self.codec.consumed(sid, octets)
             self.wake()

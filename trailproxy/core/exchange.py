@@ -157,6 +157,9 @@ class Exchange:
         if removed:
             observer = self._front.proxy.observer
             observer.trailer_fields_removed(self._direction(lane), self.record.route, removed)
+        if lane is self.response and self._ends_at_head():
+            self._tell_trailers(lane, Outcome.DROPPED, Cause.NOT_ALLOWED)
+            return Fields(())
         if lane is self.response:
             status = kept.get(b"grpc-status")
             if status is not None:
@@ -179,7 +182,7 @@ class Exchange:
         """The end of one message has departed."""
         if lane.ending is Ending.TRAILERS:
             self._tell_trailers(lane, Outcome.RELAYED)
-        elif lane.trailers_came:
+        elif lane.trailers_came and not (lane is self.response and self._ends_at_head()):
             self._tell_trailers(lane, Outcome.EMPTY)
         elif lane is self.response and not self.record.answered and self._trailers_owed():
             self._tell_trailers(lane, Outcome.MISSING)
@@ -255,6 +258,9 @@ class Exchange:
         """The response was cut short behind its head: it must not look complete."""
         self._blame(fault)
         code = fault.code or ErrorCode.INTERNAL_ERROR
+        if code == ErrorCode.REFUSED_STREAM:
+            # to the client it would mean "not processed, try again" (RFC 9113 section 8.7)
+            code = ErrorCode.INTERNAL_ERROR
         self.down.connection.reset(self.down, code, fault.cause)
         self._cancel_upstream(ErrorCode.CANCEL, fault.cause)
         self.response.cut(Ending.RESET)
@@ -432,10 +438,14 @@ class Exchange:
             "response": _describe(self.response),
         }
 
+    def _ends_at_head(self) -> bool:
+        """Whether the response has neither body nor trailers (RFC 9110 sections 9.3.2, 15.3.5)."""
+        return self.record.method == "HEAD" or self.record.status in (204, 304)
+
     def _trailers_owed(self) -> bool:
         opened = self.response.opened
         announced = opened is not None and opened.get(b"trailer") is not None
-        return self._grpc_owed or (announced and self.record.method != "HEAD")
+        return self._grpc_owed or (announced and not self._ends_at_head())
 
     def _direction(self, lane: Lane) -> Direction:
         return Direction.REQUEST if lane is self.request else Direction.RESPONSE

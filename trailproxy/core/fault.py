@@ -56,6 +56,7 @@ class Cause(StrEnum):
     FLOOD = "flood"
     NO_ROUTE = "no_route"
     ANSWERED = "answered"  # we answered ourselves; the rest of the request is not wanted
+    NOT_ALLOWED = "not_allowed"  # trailers on a response that ends at its head
     STREAM_OVER = "stream_over"  # something was said on a stream that could not take it
     INTERNAL = "internal"  # our own mistake
 

@@ -19,10 +19,12 @@ _BACKOFF_MAX_S: Final = 3.0
 class Endpoint:
     """One address, its connections, and how dialling it went."""
 
-    __slots__ = ("address", "connections", "dialling", "failures", "label", "retry_at")
+    __slots__ = ("_window", "address", "connections", "dialling", "failures", "label", "retry_at")
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: Address, window: int) -> None:
+        """Prepare for connections that advertise a connection window of `window` octets."""
         self.address: Final = address
+        self._window: Final = window
         self.label: Final = str(address)
         self.connections: Final[list[AsyncConnection]] = []  # that take streams
         self.dialling = False  # or waiting to
@@ -42,6 +44,8 @@ class Endpoint:
             core = member.core
             if not core.ready or core.away or len(core.streams) >= core.codec.max_streams:
                 continue
+            if core.owed * 2 > self._window:
+                continue  # slow readers hold most of its window: others would stall with them
             if best is None or len(core.streams) < len(best.core.streams):
                 best = member
         return best

@@ -214,7 +214,10 @@ class Origin:
     def set_addresses(self, addresses: list[Address]) -> None:
         """Take up the endpoints there are now; those that are gone finish what they have."""
         known = {endpoint.address: endpoint for endpoint in self._endpoints}
-        self._endpoints = [known.get(a) or Endpoint(a) for a in dict.fromkeys(addresses)]
+        window = self.params.wire.connection_window
+        self._endpoints = [
+            known.get(address) or Endpoint(address, window) for address in dict.fromkeys(addresses)
+        ]
         for endpoint in known.values():
             if endpoint not in self._endpoints:
                 self._let_all_finish(endpoint)
