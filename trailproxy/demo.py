@@ -51,8 +51,10 @@ class Demo:
         await app.start()
         serving = asyncio.ensure_future(app.run())
         port = app.ports[0]
-        self._say(f"backend on {_HOST}:{backend.sockets[0].getsockname()[1]}, proxy on "
-                  f"{_HOST}:{port}, admin page on http://{_HOST}:{app.admin_port}/")
+        self._say(
+            f"backend on {_HOST}:{backend.sockets[0].getsockname()[1]}, proxy on "
+            f"{_HOST}:{port}, admin page on http://{_HOST}:{app.admin_port}/"
+        )
         arrived = await self._one_request(port)
         if once:
             app.drain()

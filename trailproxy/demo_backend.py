@@ -72,9 +72,7 @@ async def _speak(connection: AsyncConnection, sid: int, head: Fields, end: bool)
 
 async def _check_health(connection: AsyncConnection, sid: int, end: bool) -> None:
     await _read(connection, sid, end)
-    await connection.send_headers(
-        sid, [(":status", "200"), ("content-type", "application/grpc")]
-    )
+    await connection.send_headers(sid, [(":status", "200"), ("content-type", "application/grpc")])
     await connection.send_data(sid, _SERVING)
     await connection.send_trailers(sid, [("grpc-status", "0")])
 

@@ -110,9 +110,7 @@ async def connect(
     if address.is_unix:
         _, connection = await loop.create_unix_connection(protocol, address.path, ssl=tls)
     else:
-        _, connection = await loop.create_connection(
-            protocol, address.host, address.port, ssl=tls
-        )
+        _, connection = await loop.create_connection(protocol, address.host, address.port, ssl=tls)
     await connection.settled()
     return connection
 

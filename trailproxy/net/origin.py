@@ -14,7 +14,7 @@ from typing import Final, final
 from trailproxy.core.address import Address
 from trailproxy.core.clock import Timer, Wheel
 from trailproxy.core.connection import Connection
-from trailproxy.core.fault import Cause, Fault, Side, ours
+from trailproxy.core.fault import Cause, ours
 from trailproxy.core.record import Observer, Tally
 from trailproxy.core.stream import Stream
 from trailproxy.core.upstream import Tenant
@@ -181,8 +181,9 @@ class Origin:
 
     async def _dial(self, endpoint: Endpoint) -> None:
         try:
-            member = await dial(endpoint.address, self.params, self, self._lost, self._observer,
-                                self._tally)
+            member = await dial(
+                endpoint.address, self.params, self, self._lost, self._observer, self._tally
+            )
         except DialError as error:
             endpoint.dialling = False
             endpoint.failed(self._wheel.time())

@@ -1,0 +1,95 @@
+"""Ledger: what a peer has said on one stream, and what it may therefore say next.
+
+The rules of a message (RFC 9113 section 8.1): heads, body, trailers, and that
+the body is as long as its content-length says, also when trailers end it.
+"""
+
+from typing import Final, final
+
+from trailproxy.wire.fields import NO_LENGTH, Fields, Kind
+
+_INTERIM_LIMIT: Final = 32  # informational heads a stream; more is no conversation
+
+
+@final
+class Ledger:
+    """One message from the peer, as far as it has come."""
+
+    __slots__ = (
+        "_bodiless",
+        "_connect",
+        "_expected",
+        "_head_request",
+        "_interims",
+        "_received",
+        "_request",
+        "head_came",
+    )
+
+    def __init__(self, *, request: bool, method: bytes = b"") -> None:
+        """Open it for a request, or for the response to a request with `method`."""
+        self._request: Final = request
+        self._head_request: Final = method == b"HEAD"  # its response has no body
+        self._connect = method == b"CONNECT"  # a tunnel has no trailers (section 8.5)
+        self._bodiless = False
+        self._expected = NO_LENGTH  # body octets announced
+        self._received = 0  # body octets come
+        self._interims = 0
+        self.head_came = False  # the final head
+
+    @property
+    def next_kind(self) -> Kind:
+        """What the next field section would be."""
+        if self.head_came:
+            return Kind.TRAILERS
+        return Kind.REQUEST if self._request else Kind.RESPONSE
+
+    def fields_fault(self, fields: Fields, end: bool) -> str:
+        """Enter a field section; say why it cannot stand here, or return an empty string."""
+        kind = self.next_kind
+        if kind is Kind.TRAILERS:
+            return self._trailers_fault(fields, end)
+        if kind is Kind.RESPONSE and fields.interim:
+            self._interims += 1
+            if end or self._interims > _INTERIM_LIMIT:
+                return "an interim response that ends the stream, or one too many"
+            return fields.fault(kind)
+        why = fields.fault(kind)
+        if not why:
+            self._enter_head(fields)
+            why = self._length_fault(end) if end else ""
+        return why
+
+    def data_fault(self, size: int, end: bool) -> str:
+        """Enter a piece of body; say why it cannot stand here, or return an empty string."""
+        if not self.head_came:
+            return "DATA before the head"
+        self._received += size
+        return self._length_fault(end)
+
+    def _trailers_fault(self, fields: Fields, end: bool) -> str:
+        if not end:
+            return "trailers without END_STREAM"
+        if self._connect:
+            return "trailers on a tunnel"
+        return fields.fault(Kind.TRAILERS) or self._length_fault(end=True)
+
+    def _enter_head(self, fields: Fields) -> None:
+        self.head_came = True
+        if self._request:
+            self._connect = fields.get(b":method") == b"CONNECT"
+        else:
+            status = fields.get(b":status") or b""
+            self._connect = self._connect and status[:1] == b"2"
+            self._bodiless = self._head_request or status in (b"204", b"304")
+        if not self._bodiless and not self._connect:
+            self._expected = fields.content_length
+
+    def _length_fault(self, end: bool) -> str:
+        """RFC 9113 section 8.1.1."""
+        if self._bodiless and self._received:
+            return "body octets in a response that cannot have any"
+        expected, received = self._expected, self._received
+        if expected != NO_LENGTH and (received > expected or (end and received != expected)):
+            return f"content-length {expected}, and {received} octets came"
+        return ""
