@@ -10,14 +10,16 @@ import asyncio
 import hashlib
 import signal
 from collections.abc import Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from trailproxy.core.address import Address, parse_address
-from trailproxy.net.channel import Part
 from trailproxy.net.connection import AsyncConnection
 from trailproxy.net.local import serve
 from trailproxy.wire.events import DataReceived, HeadReceived
 from trailproxy.wire.fields import Fields
+
+if TYPE_CHECKING:
+    from trailproxy.net.channel import Part
 
 _LINES: Final = (
     b"one line\n",

@@ -5,7 +5,7 @@ by somebody; there is no socket, no loop and no time but what a test gives.
 """
 
 from collections import Counter
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from tests.support.clock import FakeClock
 from tests.support.parts import Data, Head, Reset, Said, Trailers
@@ -26,6 +26,9 @@ from trailproxy.wire.events import (
     TrailersReceived,
 )
 from trailproxy.wire.fields import Fields
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 WIDE = WireParams(stream_window=1 << 20, connection_window=1 << 24)
 
@@ -146,20 +149,22 @@ class Peer:
         for event in self.codec.receive(octets):
             if isinstance(event, HeadReceived):
                 self._hear(event.sid, Head(_pairs(event.fields), event.end))
-                if self.sid == 0 or event.sid > self.sid:
-                    self.sid = event.sid
+                self.sid = max(self.sid, event.sid)
             elif isinstance(event, DataReceived):
                 self._hear(event.sid, Data(event.data, event.end))
-                if self.holds:
-                    self._held.append((event.sid, event.credit))
-                else:
-                    self.codec.consumed(event.sid, event.credit)
+                self._pay(event.sid, event.credit)
             elif isinstance(event, TrailersReceived):
                 self._hear(event.sid, Trailers(_pairs(event.fields)))
             elif isinstance(event, StreamReset):
                 self._hear(event.sid, Reset(ErrorCode(event.code)))
             elif isinstance(event, GoAwayReceived):
                 self.goaways.append(event)
+
+    def _pay(self, sid: int, credit: int) -> None:
+        if self.holds:
+            self._held.append((sid, credit))
+        else:
+            self.codec.consumed(sid, credit)
 
     def _hear(self, sid: int, part: Said) -> None:
         self.heard.setdefault(sid, []).append(part)

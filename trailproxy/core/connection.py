@@ -6,14 +6,16 @@ without room is remembered and gets its turn when there is room again.
 """
 
 from collections.abc import Callable, Iterable
-from typing import Final, Protocol, final
+from typing import Final, final
 
 from trailproxy.core.fault import GONE, PROTOCOL, RESET, Cause, Fault, Initiator, Scope, Side
+from trailproxy.core.goodbye import Goodbye
 from trailproxy.core.lane import Lane
 from trailproxy.core.message import vet_trailers
 from trailproxy.core.record import Direction, Observer, Outcome, Progress, Tally
-from trailproxy.core.stream import Stream
-from trailproxy.wire.codec import MAX_SID, Codec
+from trailproxy.core.stream import Host, Stream
+from trailproxy.core.turns import Turns
+from trailproxy.wire.codec import Codec
 from trailproxy.wire.errors import ErrorCode
 from trailproxy.wire.events import (
     ConnectionFault,
@@ -29,37 +31,20 @@ from trailproxy.wire.events import (
 )
 from trailproxy.wire.fields import Fields
 
-#: Body octets a lane may send before the next one has its turn.
-QUANTUM: Final = 16 * 1024
-_DRAIN_PING: Final = b"draining"
-
-
-class Host(Protocol):
-    """Who owns a connection."""
-
-    def stream_opened(self, stream: Stream, fields: Fields, end: bool) -> None:
-        """The peer opened a stream with this request head: take it up."""
-        ...
-
-    def connection_changed(self, connection: "Connection") -> None:
-        """A stream is over, the peer's settings came, or it takes no more streams."""
-        ...
-
 
 @final
 class Connection:
     """One HTTP/2 connection of the proxy, on either side."""
 
     __slots__ = (
+        "_goodbye",
         "_host",
-        "_last_taken",
         "_observer",
         "_tally",
-        "_waiting",
+        "_turns",
         "away",
         "closing",
         "codec",
-        "draining",
         "fault",
         "owed",
         "ready",
@@ -84,13 +69,12 @@ class Connection:
         self.writable = True  # the socket takes more; set by the rim
         self.ready = False  # the peer's SETTINGS have come
         self.away = False  # no new streams: GOAWAY, used-up ids, or a broken connection
-        self.draining = False  # the first GOAWAY of two has been said
         self.closing = False  # nothing is left to do: write the output and close
         self.fault: Fault | None = None  # what broke the connection
         self.owed = 0  # credit received and not yet paid: octets that wait for slower sinks
         # ours
-        self._waiting: Final[dict[Lane, None]] = {}  # lanes without room, in the order they came
-        self._last_taken = MAX_SID
+        self._goodbye: Final = Goodbye(codec, side, observer)
+        self._turns: Final = Turns(tally)  # of the lanes without room
         tally.connections += 1
 
     # -- from the peer -------------------------------------------------------------------
@@ -148,9 +132,8 @@ class Connection:
             self.take_turns()
             return
         stream = self.streams.get(sid)
-        lane = None if stream is None else stream.drains
-        if lane is not None and lane in self._waiting and not lane.pump():
-            self._waiting.pop(lane, None)
+        if stream is not None:
+            self._turns.call(stream.drains)
 
     def _on_rare(self, event: object) -> None:
         if isinstance(event, StreamReset):
@@ -163,7 +146,7 @@ class Connection:
         elif isinstance(event, GoAwayReceived):
             self._on_goaway(event)
         elif isinstance(event, PongReceived):
-            if event.payload == _DRAIN_PING:
+            if self._goodbye.answered(event.payload):
                 self.drain_finally()
         elif isinstance(event, ConnectionFault):
             why = f"{self.side} connection broken: {event.why}"
@@ -219,7 +202,7 @@ class Connection:
         self.away = True
         for stream in list(self.streams.values()):
             self._drop(stream, fault)
-        self._waiting.clear()
+        self._turns.clear()
         self.closing = True
         self._tally.connections -= 1
         self._changed()
@@ -321,54 +304,28 @@ class Connection:
             self.codec.consumed(sid, octets)
             self.wake()
 
-    # -- fair turns ----------------------------------------------------------------------
-
     def wait(self, lane: Lane) -> None:
         """Remember a lane that ran out of room."""
-        if lane not in self._waiting:
-            self._tally.stalls += 1
-            self._waiting[lane] = None
+        self._turns.wait(lane)
 
     def take_turns(self) -> None:
-        """There may be room again: one quantum a lane, round and round, until there is none."""
-        waiting = self._waiting
-        progress = True
-        while progress and self.writable:
-            progress = False
-            for lane in list(waiting):
-                before = lane.departed
-                more = lane.pump(QUANTUM)
-                waiting.pop(lane, None)
-                if more:
-                    waiting[lane] = None  # behind the others
-                progress = progress or lane.departed != before
+        """There may be room again, for all lanes that wait."""
+        if self.writable:
+            self._turns.go_round()
 
     # -- going away ----------------------------------------------------------------------
 
     def drain(self) -> None:
-        """Ask the peer to open no more streams; those it has opened already are taken.
-
-        The first of two steps (RFC 9113 section 6.8): the second follows when the
-        peer has answered a PING, so that every stream in flight is known.
-        """
-        if self.draining or self.fault is not None:
-            return
-        self.draining = True
-        self._last_taken = MAX_SID
-        self.codec.goaway(MAX_SID, ErrorCode.NO_ERROR, "draining")
-        self.codec.ping(_DRAIN_PING)
-        self._observer.goaway(self.side, Direction.SENT, ErrorCode.NO_ERROR)
-        self.wake()
+        """Ask the peer to open no more streams; the second step follows its answer to a PING."""
+        if self.fault is None:
+            self._goodbye.ask()
+            self.wake()
 
     def drain_finally(self) -> None:
         """Name the last stream that is taken, and close when all are over."""
-        if not self.draining or self._last_taken != MAX_SID or self.fault is not None:
-            return
-        self._last_taken = self.codec.last_peer_sid
-        self.codec.goaway(self._last_taken, ErrorCode.NO_ERROR, "draining")
-        self._observer.goaway(self.side, Direction.SENT, ErrorCode.NO_ERROR)
-        self._close_when_idle()
-        self.wake()
+        if self.fault is None and self._goodbye.name_last():
+            self._close_when_idle()
+            self.wake()
 
     def retire(self) -> None:
         """Open no more streams of ours, and close when those in flight are over."""
@@ -377,12 +334,12 @@ class Connection:
         self.wake()
 
     @property
-    def drained(self) -> bool:
-        """Whether the peer knows the last stream that is taken."""
-        return self.draining and self._last_taken != MAX_SID
+    def draining(self) -> bool:
+        """Whether the peer was asked for no more streams, and not yet told the last one."""
+        return self._goodbye.asked and not self._goodbye.named
 
     def _close_when_idle(self) -> None:
-        done = self.drained if self.side is Side.DOWNSTREAM else self.away
+        done = self._goodbye.named if self.side is Side.DOWNSTREAM else self.away
         if done and not self.streams:
             self.closing = True
 
@@ -415,8 +372,7 @@ class Connection:
         stream.over = True
         if self.streams.pop(stream.sid, None) is not None:
             self._tally.streams -= 1
-        if stream.drains is not None:
-            self._waiting.pop(stream.drains, None)
+        self._turns.leave(stream.drains)
         self._close_when_idle()
         self._changed()
 

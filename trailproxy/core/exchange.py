@@ -6,32 +6,25 @@ an ending on one side means for the other. The first fault is the one that is
 told; `_finish` runs once, whatever the order of endings.
 """
 
-from typing import TYPE_CHECKING, Any, Final, final
+from typing import TYPE_CHECKING, Final, final
 
-from trailproxy.core.clock import Timer
+from trailproxy.core.books import TrailerBooks
 from trailproxy.core.fault import UNPROCESSED, Cause, Fault, Initiator, Scope, Side, ours
 from trailproxy.core.lane import Lane, Phase
-from trailproxy.core.message import (
-    is_grpc,
-    request_to_relay,
-    response_to_relay,
-    stops_here,
-    trailers_to_relay,
-)
+from trailproxy.core.message import is_grpc, request_to_relay, response_to_relay, stops_here
 from trailproxy.core.record import Direction, Ending, Outcome, Progress, Record
 from trailproxy.core.reply import Reply, last_hop_reply, reply_for
-from trailproxy.core.routing import Deadlines
 from trailproxy.core.stream import Stream
-from trailproxy.core.upstream import Upstream
+from trailproxy.core.watch import Watch
 from trailproxy.wire.errors import ErrorCode
 from trailproxy.wire.fields import Fields
 
 if TYPE_CHECKING:
     from trailproxy.core.connection import Connection
     from trailproxy.core.proxy import Front
+    from trailproxy.core.upstream import Upstream
 
 _ATTEMPTS: Final = 3  # leases an exchange may use up; each earlier one left no trace upstream
-_IDLE_CHECKS: Final = 4  # looks a route's idle time is divided into
 
 
 @final
@@ -39,16 +32,13 @@ class Exchange:
     """One request and its response, between a downstream and an upstream stream."""
 
     __slots__ = (
+        "_books",
         "_farewell",
         "_finished",
         "_front",
-        "_grpc_owed",
-        "_quiet",
-        "_seen",
-        "_timers",
         "_upstream",
+        "_watch",
         "affinity",
-        "deadlines",
         "down",
         "record",
         "request",
@@ -64,14 +54,10 @@ class Exchange:
         self.request: Final = Lane(self, stream, proxy.tallies[Side.DOWNSTREAM])
         self.response: Final = Lane(self, None, proxy.tallies[Side.UPSTREAM])
         self.affinity = front.peer
-        self.deadlines = Deadlines()
         self._upstream: Upstream | None = None
-        self._timers: dict[str, Timer] = {}
+        self._watch: Watch | None = None  # from the route on
         self._farewell: tuple[Stream, int, Cause] | None = None  # a reset behind the last part
         self._finished = False
-        self._grpc_owed = False  # the response is gRPC, and no grpc-status has come yet
-        self._seen = 0  # moves at the last look
-        self._quiet = 0  # looks without a move
         method = head.get(b":method") or b""
         authority = head.get(b":authority") or head.get(b"host") or b""
         self.record: Final = Record(
@@ -84,6 +70,7 @@ class Exchange:
             began=proxy.wheel.time(),
             grpc=is_grpc(head),
         )
+        self._books: Final = TrailerBooks(proxy.observer, self.record)
         stream.owner = self
         stream.feeds = self.request
         self.response.attach(stream)
@@ -104,9 +91,7 @@ class Exchange:
         if route is None:
             self._refuse(ours(Cause.NO_ROUTE, "no route takes this request", Side.DOWNSTREAM))
             return
-        self.deadlines = route.deadlines
-        if self.deadlines.total is not None:
-            self._arm("total", self.deadlines.total, Cause.TOTAL_TIMEOUT)
+        self._watch = Watch(route.deadlines, front.proxy.wheel, self._moves, self.expire)
         self._upstream = route.share.pick()
         record.upstream = self._upstream.name
         self.request.open(request_to_relay(head, front.peer, front.scheme), end)
@@ -126,8 +111,8 @@ class Exchange:
         self.record.endpoint = endpoint
         self.record.attempts += 1
         self.record.request_sent_at = self._front.proxy.wheel.time()
-        if self.deadlines.idle is not None:
-            self._watch_idle()
+        if self._watch is not None:
+            self._watch.await_moves()
         self.request.attach(stream)
 
     def lease_failed(self, fault: Fault) -> None:
@@ -144,52 +129,31 @@ class Exchange:
         record, proxy = self.record, self._front.proxy
         record.status = int(fields.get(b":status") or b"0")
         record.response_head_at = proxy.wheel.time()
-        self._disarm("response_head")
-        if record.grpc:
-            status = fields.get(b"grpc-status")
-            self._grpc_owed = status is None
-            record.grpc_status = (status or b"").decode("latin-1")
+        if self._watch is not None:
+            self._watch.head_came()
+        self._books.head_came(fields)
         lane.open(response_to_relay(fields, proxy.date()), end)
 
     def trailers_arrived(self, lane: Lane, fields: Fields) -> Fields:
         """Return what of the trailers may travel on."""
-        kept, removed = trailers_to_relay(fields)
-        if removed:
-            observer = self._front.proxy.observer
-            observer.trailer_fields_removed(self._direction(lane), self.record.route, removed)
-        if lane is self.response and self._ends_at_head():
-            self._tell_trailers(lane, Outcome.DROPPED, Cause.NOT_ALLOWED)
-            return Fields(())
-        if lane is self.response:
-            status = kept.get(b"grpc-status")
-            if status is not None:
-                self.record.grpc_status = status.decode("latin-1")
-                self._grpc_owed = False
-        return kept
+        return self._books.trailers_came(self._direction(lane), fields)
 
     def trailers_lost(self, lane: Lane) -> None:
         """Trailers came, or were parked, and can reach nobody."""
         cause = self.record.dropped or Cause.STREAM_OVER
-        self._tell_trailers(lane, Outcome.DROPPED, cause)
+        self._books.enter(self._direction(lane), Outcome.DROPPED, cause)
 
     def trailers_rejected(self, stream: Stream) -> None:
         """The peer's trailers were malformed; `stream_gone` follows."""
-        self._tell_trailers(
-            self.request if stream is self.down else self.response, Outcome.REJECTED
-        )
+        direction = Direction.REQUEST if stream is self.down else Direction.RESPONSE
+        self._books.enter(direction, Outcome.REJECTED)
 
     def lane_done(self, lane: Lane) -> None:
         """The end of one message has departed."""
-        if lane.ending is Ending.TRAILERS:
-            self._tell_trailers(lane, Outcome.RELAYED)
-        elif lane.trailers_came and not (lane is self.response and self._ends_at_head()):
-            self._tell_trailers(lane, Outcome.EMPTY)
-        elif lane is self.response and not self.record.answered and self._trailers_owed():
-            self._tell_trailers(lane, Outcome.MISSING)
-        if lane is self.request and self.response.phase is Phase.HEAD:
-            limit = self.deadlines.response_head
-            if limit is not None:
-                self._arm("response_head", limit, Cause.RESPONSE_HEAD_TIMEOUT)
+        if lane is self.request or not self.record.answered:
+            self._books.lane_done(self._direction(lane), lane)
+        if lane is self.request and self.response.phase is Phase.HEAD and self._watch is not None:
+            self._watch.await_head()
         if self._farewell is not None:
             self._say_farewell()
         self._finish_if_over()
@@ -284,7 +248,7 @@ class Exchange:
         record.status = reply.status
         record.grpc_status = reply.grpc_status
         if reply.grpc_status:
-            self._tell_trailers(self.response, Outcome.SYNTHESIZED)
+            self._books.enter(Direction.RESPONSE, Outcome.SYNTHESIZED)
         self.request.cut()
         self._farewell = (self.down, ErrorCode.NO_ERROR, Cause.ANSWERED)
         bare = not reply.body or record.method == "HEAD"
@@ -299,7 +263,8 @@ class Exchange:
             return False
         if self._upstream is None or not self.request.replayable:
             return False
-        self._disarm("response_head")
+        if self._watch is not None:
+            self._watch.head_came()
         self.request.rewind()
         self.response.source = None
         self.up = None
@@ -325,28 +290,8 @@ class Exchange:
         else:
             self._break(fault)
 
-    def _arm(self, name: str, seconds: float, cause: Cause) -> None:
-        wheel = self._front.proxy.wheel
-        self._timers[name] = wheel.after(seconds, lambda: self.expire(cause))
-
-    def _disarm(self, name: str) -> None:
-        timer = self._timers.pop(name, None)
-        if timer is not None:
-            timer.cancel()
-
-    def _watch_idle(self) -> None:
-        idle = self.deadlines.idle
-        if idle is None or self._finished:
-            return
-        moves = self.request.moves + self.response.moves
-        self._quiet = self._quiet + 1 if moves == self._seen else 0
-        self._seen = moves
-        if self._quiet >= _IDLE_CHECKS:
-            self.expire(Cause.IDLE_TIMEOUT)
-            return
-        wheel = self._front.proxy.wheel
-        self._disarm("idle")
-        self._timers["idle"] = wheel.after(idle / _IDLE_CHECKS, self._watch_idle)
+    def _moves(self) -> int:
+        return self.request.moves + self.response.moves
 
     # -- the end -------------------------------------------------------------------------
 
@@ -378,9 +323,9 @@ class Exchange:
 
     def _finish(self) -> None:
         self._finished = True
-        for timer in self._timers.values():
-            timer.cancel()
-        self._timers.clear()
+        if self._watch is not None:
+            self._watch.stop()
+            self._watch = None
         record, request, response = self.record, self.request, self.response
         record.ended = self._front.proxy.wheel.time()
         record.request_ending = request.ending or Ending.CANCELLED
@@ -417,48 +362,5 @@ class Exchange:
         """Keep what the access log will say of a RST_STREAM."""
         self.record.resets.append((stream.connection.side, initiator, code, progress, cause))
 
-    def describe(self) -> dict[str, Any]:
-        """Say where the exchange stands, in the words of the record."""
-        record = self.record
-        return {
-            "listener": record.listener,
-            "route": record.route,
-            "peer": record.peer,
-            "method": record.method,
-            "authority": record.authority,
-            "path": record.path,
-            "upstream": record.upstream,
-            "endpoint": record.endpoint,
-            "attempts": record.attempts,
-            "status": record.status,
-            "age_s": round(self._front.proxy.wheel.time() - record.began, 3),
-            "downstream_stream": self.down.sid,
-            "upstream_stream": self.up.sid if self.up is not None else None,
-            "request": _describe(self.request),
-            "response": _describe(self.response),
-        }
-
-    def _ends_at_head(self) -> bool:
-        """Whether the response has neither body nor trailers (RFC 9110 sections 9.3.2, 15.3.5)."""
-        return self.record.method == "HEAD" or self.record.status in (204, 304)
-
-    def _trailers_owed(self) -> bool:
-        opened = self.response.opened
-        announced = opened is not None and opened.get(b"trailer") is not None
-        return self._grpc_owed or (announced and not self._ends_at_head())
-
     def _direction(self, lane: Lane) -> Direction:
         return Direction.REQUEST if lane is self.request else Direction.RESPONSE
-
-    def _tell_trailers(self, lane: Lane, outcome: Outcome, cause: Cause | None = None) -> None:
-        observer = self._front.proxy.observer
-        observer.trailers(self._direction(lane), outcome, self.record.route, cause)
-
-
-def _describe(lane: Lane) -> dict[str, Any]:
-    return {
-        "phase": lane.phase.name.lower(),
-        "arrived_bytes": lane.arrived,
-        "departed_bytes": lane.departed,
-        "parked_bytes": lane.parked_bytes,
-    }

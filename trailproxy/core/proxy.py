@@ -13,6 +13,7 @@ from trailproxy.core.fault import Cause, Side
 from trailproxy.core.record import Observer, Tally
 from trailproxy.core.routing import Router
 from trailproxy.core.stream import Stream
+from trailproxy.core.view import describe
 from trailproxy.wire.fields import Fields
 
 
@@ -52,7 +53,8 @@ class Proxy:
 
     def describe(self) -> list[dict[str, Any]]:
         """Describe every exchange in flight."""
-        return [exchange.describe() for exchange in self._active]
+        now = self.wheel.time()
+        return [describe(exchange, now) for exchange in self._active]
 
     def expire_all(self, cause: Cause) -> None:
         """End every exchange in flight; each gets the answer or the reset it is due."""

@@ -49,6 +49,18 @@ class StreamOwner(Protocol):
         ...
 
 
+class Host(Protocol):
+    """Who owns a connection."""
+
+    def stream_opened(self, stream: "Stream", fields: Fields, end: bool) -> None:
+        """The peer opened a stream with this request head: take it up."""
+        ...
+
+    def connection_changed(self, connection: "Connection") -> None:
+        """A stream is over, the peer's settings came, or it takes no more streams."""
+        ...
+
+
 @final
 class Stream:
     """One stream; the connection keeps its state, its owner the meaning."""

@@ -19,7 +19,7 @@ from trailproxy.wire.fields import Fields
 Part = HeadReceived | DataReceived | TrailersReceived
 
 
-class StreamGone(HTTP2Error):
+class StreamGoneError(HTTP2Error):
     """The stream ended before its message did."""
 
     def __init__(self, fault: Fault) -> None:
@@ -49,11 +49,11 @@ class Channel:
         """Return the next part the peer sent, and pay for it.
 
         Raises:
-            StreamGone: the stream was reset, or its connection lost, and no part is left.
+            StreamGoneError: the stream was reset, or its connection lost, and no part is left.
         """
         while not self._parts:
             if self._fault is not None:
-                raise StreamGone(self._fault)
+                raise StreamGoneError(self._fault)
             await self._wait()
         part = self._parts.popleft()
         if isinstance(part, DataReceived):

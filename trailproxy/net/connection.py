@@ -15,7 +15,7 @@ from trailproxy.core.connection import Connection
 from trailproxy.core.fault import Cause, Side
 from trailproxy.core.record import Tally
 from trailproxy.core.stream import Stream
-from trailproxy.net.channel import Channel, Part, StreamGone
+from trailproxy.net.channel import Channel, Part, StreamGoneError
 from trailproxy.wire.codec import PREFACE
 from trailproxy.wire.errors import ErrorCode, HTTP2Error
 from trailproxy.wire.fields import Fields
@@ -159,7 +159,7 @@ class AsyncConnection(asyncio.Protocol):
         core = self.core
         core.codec.replenish()
         stuck = not core.ready or (not core.writable and not core.streams)
-        draining = core.draining and not core.drained
+        draining = core.draining
         self._overdue = self._overdue + 1 if stuck or draining or self._eof_sent else 0
         if draining and self._overdue >= _DRAIN_S:
             core.drain_finally()
@@ -188,11 +188,11 @@ class AsyncConnection(asyncio.Protocol):
         """Return when the peer's SETTINGS have come.
 
         Raises:
-            StreamGone: the connection broke before that.
+            StreamGoneError: the connection broke before that.
         """
         while not self.core.ready:
             if self.core.fault is not None:
-                raise StreamGone(self.core.fault)
+                raise StreamGoneError(self.core.fault)
             self._changed.clear()
             await self._changed.wait()
 
@@ -213,7 +213,7 @@ class AsyncConnection(asyncio.Protocol):
         """Return the next part of a stream: a head, data or trailers.
 
         Raises:
-            StreamGone: the stream broke, and nothing is left to read.
+            StreamGoneError: the stream broke, and nothing is left to read.
             HTTP2Error: there is no such stream.
         """
         return await self._channel(sid).receive()

@@ -11,10 +11,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from trailproxy.core.address import Address
-from trailproxy.core.connection import Connection, Host
+from trailproxy.core.connection import Connection
 from trailproxy.core.fault import Side
 from trailproxy.core.record import Observer, Tally
-from trailproxy.net.channel import StreamGone
+from trailproxy.core.stream import Host
+from trailproxy.net.channel import StreamGoneError
 from trailproxy.net.connection import AsyncConnection
 from trailproxy.wire import Role, make_codec
 
@@ -65,7 +66,7 @@ async def dial(
         _abandon(member)
         why = "no HTTP/2 SETTINGS" if member is not None else "no answer"
         raise DialError("timeout", f"{why} within {params.connect_timeout_s:g} s") from error
-    except StreamGone as error:
+    except StreamGoneError as error:
         raise DialError("protocol", f"the peer does not speak HTTP/2: {error}") from error
     except (OSError, ssl.SSLError) as error:
         raise DialError(_outcome(error), _reason(error)) from error

@@ -10,9 +10,10 @@ from dataclasses import dataclass, field, replace
 from typing import Final, final
 
 from trailproxy.core.address import Address
-from trailproxy.core.connection import Connection, Host
+from trailproxy.core.connection import Connection
 from trailproxy.core.fault import Side
 from trailproxy.core.record import Observer, Tally
+from trailproxy.core.stream import Host
 from trailproxy.net.connection import AsyncConnection
 from trailproxy.wire import Role, WireParams, make_codec
 

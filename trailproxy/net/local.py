@@ -10,11 +10,11 @@ from collections.abc import Awaitable, Callable
 from typing import Final, final
 
 from trailproxy.core.address import Address
-from trailproxy.core.connection import Connection, Host
+from trailproxy.core.connection import Connection
 from trailproxy.core.fault import Cause, Initiator, Side
 from trailproxy.core.record import Direction, Outcome, Progress, Record, Tally
-from trailproxy.core.stream import Stream
-from trailproxy.net.channel import StreamGone
+from trailproxy.core.stream import Host, Stream
+from trailproxy.net.channel import StreamGoneError
 from trailproxy.net.connection import AsyncConnection
 from trailproxy.net.tasks import spawn
 from trailproxy.wire import Role, WireParams, make_codec
@@ -80,7 +80,7 @@ class _Server:
     async def _handle(self, sid: int, fields: Fields, end: bool) -> None:
         try:
             await self._handler(self.connection, sid, fields, end)
-        except StreamGone:
+        except StreamGoneError:
             return  # the peer left; there is nobody to tell
         finally:
             self.connection.forget(sid)

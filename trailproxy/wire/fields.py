@@ -29,7 +29,6 @@ _STATUS: Final = re.compile(rb"[1-9][0-9][0-9]")
 _CONNECTION_SPECIFIC: Final = frozenset(
     {b"connection", b"proxy-connection", b"keep-alive", b"transfer-encoding", b"upgrade"}
 )
-_REQUEST_PSEUDO: Final = frozenset({b":method", b":scheme", b":authority", b":path"})
 
 
 class Kind(IntEnum):
@@ -38,6 +37,13 @@ class Kind(IntEnum):
     REQUEST = 0
     RESPONSE = 1
     TRAILERS = 2
+
+
+_PSEUDO: Final = {
+    Kind.REQUEST: frozenset({b":method", b":scheme", b":authority", b":path"}),
+    Kind.RESPONSE: frozenset({b":status"}),
+    Kind.TRAILERS: frozenset[bytes](),
+}
 
 
 class Field(NamedTuple):
@@ -178,33 +184,34 @@ def _find_fault(fields: Fields, kind: Kind) -> str:
     pseudo: dict[bytes, bytes] = {}
     regular = False
     for field in fields:
-        name = field[0]
-        if name[:1] == b":":
-            if kind is Kind.TRAILERS:
-                return f"pseudo-header {_show(name)} in trailers"
-            if regular:
-                return f"pseudo-header {_show(name)} behind a regular field"
-            if name in pseudo:
-                return f"pseudo-header {_show(name)} twice"
-            pseudo[name] = field[1]
-            continue
-        regular = True
-        wrong = _illegal(field)
-        if not wrong and kind is not Kind.TRAILERS:
-            wrong = _hop_fault(name, field[1], kind)
-        if wrong:
-            return wrong
+        if field[0][:1] == b":":
+            why = _pseudo_fault(field[0], pseudo, regular, kind)
+            pseudo[field[0]] = field[1]
+        else:
+            regular = True
+            why = _illegal(field) or _hop_fault(field[0], field[1], kind)
+        if why:
+            return why
     if kind is Kind.TRAILERS:
         return ""
     if fields.content_length == BAD_LENGTH:
         return "unusable content-length"
-    if kind is Kind.REQUEST:
-        return _request_fault(fields, pseudo)
-    return _response_fault(pseudo)
+    return _request_fault(fields, pseudo) if kind is Kind.REQUEST else _response_fault(pseudo)
+
+
+def _pseudo_fault(name: bytes, seen: dict[bytes, bytes], late: bool, kind: Kind) -> str:
+    """RFC 9113 section 8.3: known for this kind, once, and before every regular field."""
+    if name not in _PSEUDO[kind]:
+        return f"pseudo-header {_show(name)} does not belong in {kind.name.lower()}"
+    if late:
+        return f"pseudo-header {_show(name)} behind a regular field"
+    return f"pseudo-header {_show(name)} twice" if name in seen else ""
 
 
 def _hop_fault(name: bytes, value: bytes, kind: Kind) -> str:
     """RFC 9113 section 8.2.2; in trailers such fields are dropped instead (core.message)."""
+    if kind is Kind.TRAILERS:
+        return ""
     if name in _CONNECTION_SPECIFIC:
         return f"connection-specific field {_show(name)}"
     if name == b"te" and (kind is Kind.RESPONSE or value.lower() != b"trailers"):
@@ -214,9 +221,7 @@ def _hop_fault(name: bytes, value: bytes, kind: Kind) -> str:
 
 def _response_fault(pseudo: dict[bytes, bytes]) -> str:
     """RFC 9113 section 8.3.2; 101 does not exist in HTTP/2 (section 8.6)."""
-    status = pseudo.pop(b":status", b"")
-    if pseudo:
-        return f"unknown pseudo-header {_show(next(iter(pseudo)))}"
+    status = pseudo.get(b":status", b"")
     if _STATUS.fullmatch(status) is None or status == b"101":
         return f"unusable :status {_show(status)}"
     return ""
@@ -224,25 +229,28 @@ def _response_fault(pseudo: dict[bytes, bytes]) -> str:
 
 def _request_fault(fields: Fields, pseudo: dict[bytes, bytes]) -> str:
     """RFC 9113 sections 8.3.1 and 8.5."""
-    for name in pseudo:
-        if name not in _REQUEST_PSEUDO:
-            return f"unknown pseudo-header {_show(name)}"
     method = pseudo.get(b":method", b"")
     if _METHOD.fullmatch(method) is None:
         return f"unusable :method {_show(method)}"
-    if method == b"CONNECT":
-        if b":scheme" in pseudo or b":path" in pseudo:
-            return "CONNECT with :scheme or :path"
-        if not pseudo.get(b":authority"):
-            return "CONNECT without :authority"
-        return _authority_fault(fields, pseudo)
-    if _SCHEME.fullmatch(pseudo.get(b":scheme", b"")) is None:
-        return f"unusable :scheme {_show(pseudo.get(b':scheme', b''))}"
+    why = _connect_fault(pseudo) if method == b"CONNECT" else _target_fault(method, pseudo)
+    return why or _authority_fault(fields, pseudo)
+
+
+def _connect_fault(pseudo: dict[bytes, bytes]) -> str:
+    if b":scheme" in pseudo or b":path" in pseudo:
+        return "CONNECT with :scheme or :path"
+    return "" if pseudo.get(b":authority") else "CONNECT without :authority"
+
+
+def _target_fault(method: bytes, pseudo: dict[bytes, bytes]) -> str:
+    scheme = pseudo.get(b":scheme", b"")
+    if _SCHEME.fullmatch(scheme) is None:
+        return f"unusable :scheme {_show(scheme)}"
     path = pseudo.get(b":path", b"")
     whole_server = path == b"*" and method == b"OPTIONS"
     if not whole_server and (path[:1] != b"/" or _BAD_TARGET.search(path) is not None):
         return f"unusable :path {_show(path)}"
-    return _authority_fault(fields, pseudo)
+    return ""
 
 
 def _authority_fault(fields: Fields, pseudo: dict[bytes, bytes]) -> str:

@@ -5,8 +5,7 @@ GOAWAY) is decided here, one stream at a time: a stream's sins stay on the
 stream, and only framing, HPACK and floods end the connection.
 """
 
-from collections.abc import Callable
-from typing import Any, Final, final
+from typing import TYPE_CHECKING, Any, Final, final
 
 from h2.connection import AllowedStreamIDs, ConnectionInputs, H2Connection
 from h2.events import PingAckReceived, RemoteSettingsChanged, WindowUpdated
@@ -44,6 +43,9 @@ from trailproxy.wire.fields import Field, Fields, Kind
 from trailproxy.wire.flood import Allowance, Cheap
 from trailproxy.wire.hyper.framing import FrameReader, FramingError
 from trailproxy.wire.ledger import Ledger
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _REMEMBERED: Final = 512  # closed streams whose late frames we can still tell apart
 _ENCODER_TABLE_LIMIT: Final = 64 * 1024  # HPACK table octets we keep, whatever a peer allows
@@ -103,7 +105,7 @@ class Inbound:
                     self._spend(Cheap.IDLE)  # unknown types are ignored (RFC 9113 section 5.5)
                 else:
                     handler(frame, payload)
-                if self._broken:
+                if events and isinstance(events[-1], ConnectionFault):
                     break
         except FramingError as error:
             self._break(error.code, str(error))
