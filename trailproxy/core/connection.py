@@ -262,15 +262,16 @@ class Connection:
         stream with an empty DATA frame.
 
         Returns:
-            False, and nothing is sent, if the stream is unknown, over, has ended,
-            or has no head yet; the observer is told of a dropped trailer section.
+            False, and nothing is sent, if the stream is unknown, over, has no head
+            yet, or has ended, be it behind parked octets; the observer is told of
+            a dropped trailer section.
 
         Raises:
             HTTP2Error: a field may not stand in trailers; nothing was queued.
         """
         fields = vet_trailers(trailers)
         stream = self.streams.get(sid)
-        if stream is None or stream.ended or not stream.head_sent:
+        if stream is None or stream.end_said or not stream.head_sent:
             direction = Direction.RESPONSE if self.side is Side.DOWNSTREAM else Direction.REQUEST
             self._observer.trailers(direction, Outcome.DROPPED, "", Cause.STREAM_OVER)
             return False

@@ -194,6 +194,11 @@ class Lane:
         """Whether body octets are parked."""
         return bool(self._parked)
 
+    @property
+    def end_waits(self) -> bool:
+        """Whether the end is known, and parked behind body octets."""
+        return self.phase is Phase.ENDED and bool(self._parked)
+
     def _send_head(self) -> None:
         sink, head = self.sink, self.opened
         if sink is None or head is None:

@@ -90,6 +90,11 @@ class Stream:
         self.heard_end = False  # the peer has
         self.over = False  # nothing more can be sent or received
 
+    @property
+    def end_said(self) -> bool:
+        """Whether our end was sent, or waits behind parked octets."""
+        return self.ended or (self.drains is not None and self.drains.end_waits)
+
     def room(self) -> int:
         """Return how many body octets may be sent now."""
         return self.connection.room(self.sid)

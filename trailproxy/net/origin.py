@@ -210,6 +210,11 @@ class Origin:
                 self.cancel(tenant)
                 tenant.lease_failed(ours(Cause.CONNECT_FAILED, why, code=ErrorCode.CONNECT_ERROR))
 
+    @property
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """The addresses it stands for now."""
+        return tuple(self._endpoints)
+
     # -- addresses -----------------------------------------------------------------------
 
     def set_addresses(self, addresses: list[Address]) -> None:

@@ -1,0 +1,322 @@
+"""The connections to one upstream: dialled on demand, filled, replaced, never more than allowed."""
+
+import asyncio
+import socket
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+
+from tests.support.frames import GET, goaway, settings_frame
+from tests.support.table import Notebook
+from trailproxy.core.address import Address
+from trailproxy.core.clock import Wheel
+from trailproxy.core.connection import Connection
+from trailproxy.core.fault import Cause, Fault
+from trailproxy.core.record import Tally
+from trailproxy.net.origin import Origin, OriginParams
+from trailproxy.wire.fields import Fields
+
+
+class Dials(Notebook):
+    """A notebook that counts dials too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dials: Counter[str] = Counter()
+
+    def connected(self, upstream: str, outcome: str) -> None:
+        self.dials[outcome] += 1
+
+
+class Guest:
+    """A tenant: it opens a stream where it is told to, or learns why there is none."""
+
+    def __init__(self, affinity: str = "") -> None:
+        self.affinity = affinity
+        self.connection: Connection | None = None
+        self.endpoint = ""
+        self.fault: Fault | None = None
+        self._told = asyncio.Event()
+
+    def attach(self, connection: Connection, endpoint: str) -> None:
+        stream = connection.open()
+        assert stream is not None, "a slot was promised"
+        connection.send_headers(stream.sid, Fields.of(GET), end=True)
+        self.connection, self.endpoint = connection, endpoint
+        self._told.set()
+
+    def lease_failed(self, fault: Fault) -> None:
+        self.fault = fault
+        self._told.set()
+
+    async def told(self) -> "Guest":
+        async with asyncio.timeout(5):
+            await self._told.wait()
+        return self
+
+    @property
+    def waits(self) -> bool:
+        return not self._told.is_set()
+
+
+class Backend:
+    """A listening socket that greets whoever connects, and reads what they say."""
+
+    def __init__(self, greeting: bytes) -> None:
+        self.greeting = greeting
+        self.transports: list[asyncio.Transport] = []
+        self._server: asyncio.Server
+
+    async def start(self) -> Address:
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(lambda: _Greeter(self), "127.0.0.1", 0)
+        return Address("127.0.0.1", self._server.sockets[0].getsockname()[1])
+
+    def stop(self) -> None:
+        self._server.close()
+        for transport in self.transports:
+            transport.abort()
+
+
+class _Greeter(asyncio.Protocol):
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._backend.transports.append(transport)
+        transport.write(self._backend.greeting)
+
+
+@pytest.fixture
+async def backends() -> AsyncIterator[list[Backend]]:
+    made: list[Backend] = []
+    yield made
+    for backend in made:
+        backend.stop()
+
+
+@pytest.fixture
+def notes() -> Dials:
+    return Dials()
+
+
+async def _origin(notes: Dials, *addresses: Address, **params: object) -> Origin:
+    loop = asyncio.get_running_loop()
+    made = OriginParams(name="app", addresses=addresses, **params)  # type: ignore[arg-type]
+    return Origin(made, notes, Tally(), Wheel(loop))
+
+
+async def _backend(backends: list[Backend], greeting: bytes) -> Address:
+    backends.append(Backend(greeting))
+    return await backends[-1].start()
+
+
+async def _until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+async def test_a_connection_is_dialled_on_demand_and_shared(
+    notes: Dials, backends: list[Backend]
+) -> None:
+    origin = await _origin(notes, await _backend(backends, settings_frame()))
+    assert backends[0].transports == []
+    guests = [Guest() for _ in range(5)]
+    for guest in guests:
+        origin.lease(guest)
+    told = [await guest.told() for guest in guests]
+    assert len({id(guest.connection) for guest in told}) == 1
+    assert notes.dials == {"ok": 1}
+    origin.close()
+
+
+async def test_a_full_connection_is_joined_by_another_and_then_one_waits(
+    notes: Dials, backends: list[Backend]
+) -> None:
+    address = await _backend(backends, settings_frame(max_concurrent_streams=2))
+    origin = await _origin(notes, address, max_connections=2)
+    guests = [Guest() for _ in range(5)]
+    for guest in guests:
+        origin.lease(guest)
+    told = [await guest.told() for guest in guests[:4]]
+    assert sorted(Counter(id(guest.connection) for guest in told).values()) == [2, 2]
+    assert guests[4].waits
+    first = told[0].connection
+    assert first is not None
+    first.reset(next(iter(first.streams.values())), 8, Cause.CLIENT_RESET)
+    assert (await guests[4].told()).connection is first
+    assert notes.dials == {"ok": 2}
+    origin.close()
+
+
+async def test_the_queue_has_a_length_and_a_patience(notes: Dials, backends: list[Backend]) -> None:
+    address = await _backend(backends, settings_frame(max_concurrent_streams=0))
+    origin = await _origin(notes, address, max_connections=1, queue_limit=2, queue_timeout_s=0.1)
+    patient, second, third = Guest(), Guest(), Guest()
+    for guest in (patient, second, third):
+        origin.lease(guest)
+    assert third.fault is not None
+    assert third.fault.cause is Cause.QUEUE_FULL
+    origin.cancel(second)
+    fault = (await patient.told()).fault
+    assert fault is not None
+    assert fault.cause is Cause.QUEUE_TIMEOUT
+    assert second.waits
+    origin.close()
+
+
+async def test_goaway_brings_a_new_connection_and_leaves_the_old_streams(
+    notes: Dials, backends: list[Backend]
+) -> None:
+    origin = await _origin(notes, await _backend(backends, settings_frame()))
+    first, second = Guest(), Guest()
+    origin.lease(first)
+    old = (await first.told()).connection
+    assert old is not None
+    backends[0].transports[0].write(goaway(1))
+    await _until(lambda: old.away)
+    assert len(old.streams) == 1
+    origin.lease(second)
+    assert (await second.told()).connection is not old
+    old.reset(next(iter(old.streams.values())), 8, Cause.CLIENT_RESET)
+    assert old.closing
+    origin.close()
+
+
+async def test_nobody_listening_is_told_at_once_and_dialled_again_later(notes: Dials) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        address = Address("127.0.0.1", listening.getsockname()[1])
+    origin = await _origin(notes, address)
+    for attempt in (1, 2):
+        guest = Guest()
+        origin.lease(guest)
+        fault = (await guest.told()).fault
+        assert fault is not None
+        assert fault.cause is Cause.CONNECT_FAILED
+        assert str(address) in fault.why
+        assert notes.dials == {"refused": attempt}
+    origin.close()
+
+
+@pytest.mark.parametrize(
+    ("greeting", "outcome", "why"),
+    [
+        (b"", "timeout", "no HTTP/2 SETTINGS within 0.2 s"),
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "protocol", "does not speak HTTP/2"),
+    ],
+    ids=["silent", "http1"],
+)
+async def test_a_peer_that_speaks_no_http2_is_named(
+    notes: Dials, backends: list[Backend], greeting: bytes, outcome: str, why: str
+) -> None:
+    address = await _backend(backends, greeting)
+    origin = await _origin(notes, address, connect_timeout_s=0.2)
+    guest = Guest()
+    origin.lease(guest)
+    fault = (await guest.told()).fault
+    assert fault is not None
+    assert why in fault.why
+    assert notes.dials == {outcome: 1}
+    origin.close()
+
+
+@pytest.mark.parametrize("balance", ["round_robin", "least_request"])
+async def test_streams_are_spread_over_the_endpoints(
+    notes: Dials, backends: list[Backend], balance: str
+) -> None:
+    addresses = [await _backend(backends, settings_frame()) for _ in range(3)]
+    origin = await _origin(notes, *addresses, balance=balance)
+    origin.lease(first := Guest())
+    await first.told()
+    await _until(lambda: notes.dials == {"ok": 3})
+    guests = [Guest() for _ in range(9)]
+    for guest in guests:
+        origin.lease(guest)
+    spread = Counter(guest.endpoint for guest in guests)
+    assert len(spread) == 3
+    assert max(spread.values()) <= 4
+    origin.close()
+
+
+async def test_hash_keeps_a_client_with_its_endpoint(notes: Dials, backends: list[Backend]) -> None:
+    addresses = [await _backend(backends, settings_frame()) for _ in range(4)]
+    origin = await _origin(notes, *addresses, balance="hash")
+    homes: dict[str, set[str]] = {}
+    for name in ("192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4", "192.0.2.5", "192.0.2.6"):
+        for _ in range(3):
+            origin.lease(guest := Guest(name))
+            homes.setdefault(name, set()).add((await guest.told()).endpoint)
+    assert all(len(endpoints) == 1 for endpoints in homes.values())
+    assert len({home for endpoints in homes.values() for home in endpoints}) > 1
+    origin.close()
+
+
+async def test_one_dead_endpoint_costs_nobody_a_request(
+    notes: Dials, backends: list[Backend]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        dead = Address("127.0.0.1", listening.getsockname()[1])
+    alive = await _backend(backends, settings_frame())
+    origin = await _origin(notes, dead, alive)
+    for _ in range(6):
+        origin.lease(guest := Guest())
+        assert (await guest.told()).endpoint == str(alive)
+    origin.close()
+
+
+async def test_names_are_resolved_again_and_endpoints_come_and_go(
+    notes: Dials, backends: list[Backend], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = await _backend(backends, settings_frame())
+    found = [["127.0.0.1"], ["127.0.0.1", "127.0.0.2"], []]
+    loop = asyncio.get_running_loop()
+
+    async def lookup(host: str, port: int, **_: object) -> list[object]:
+        ips = found.pop(0) if found else []
+        if not ips:
+            raise socket.gaierror(socket.EAI_AGAIN, "try again")
+        return [(socket.AF_INET, 1, 6, "", (ip, port)) for ip in ips]
+
+    monkeypatch.setattr(loop, "getaddrinfo", lookup)
+    origin = await _origin(notes, Address("backend.test", address.port), resolve_interval_s=0.05)
+    origin.start()
+    origin.lease(guest := Guest())
+    assert (await guest.told()).endpoint == str(address)
+    await _until(lambda: not found)
+    labels = [endpoint.label for endpoint in origin.endpoints]
+    assert labels == [str(address), f"127.0.0.2:{address.port}"], (
+        "a failing resolver changes nothing"
+    )
+    origin.close()
+
+
+async def test_a_name_that_stands_for_nothing_is_no_endpoint(
+    notes: Dials, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def lookup(*_: object, **__: object) -> list[object]:
+        raise socket.gaierror(socket.EAI_NONAME, "unknown")
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", lookup)
+    origin = await _origin(notes, Address("nowhere.test", 1))
+    origin.start()
+    origin.lease(guest := Guest())
+    fault = (await guest.told()).fault
+    assert fault is not None
+    assert fault.cause is Cause.NO_ENDPOINT
+    origin.close()
+
+
+async def test_a_retired_origin_closes_when_its_streams_are_over(
+    notes: Dials, backends: list[Backend]
+) -> None:
+    origin = await _origin(notes, await _backend(backends, settings_frame()))
+    origin.lease(guest := Guest())
+    connection = (await guest.told()).connection
+    assert connection is not None
+    origin.retire()
+    assert not connection.closing
+    connection.reset(next(iter(connection.streams.values())), 8, Cause.CLIENT_RESET)
+    await _until(lambda: origin.empty)

@@ -1,0 +1,32 @@
+"""Allowances: spent, earned back, never beyond the burst."""
+
+from trailproxy.wire.flood import Allowance, Cheap
+
+
+def _spendable(allowance: Allowance, kind: Cheap) -> int:
+    count = 0
+    while allowance.spend(kind):
+        count += 1
+    return count
+
+
+def test_a_burst_is_allowed_and_then_no_more() -> None:
+    allowance = Allowance()
+    assert _spendable(allowance, Cheap.PING) == 200
+    assert not allowance.spend(Cheap.PING)
+    assert allowance.spend(Cheap.RESET), "each kind has its own"
+
+
+def test_a_second_gives_back_a_tenth_at_most_up_to_the_burst() -> None:
+    allowance = Allowance()
+    allowance.replenish()
+    assert _spendable(allowance, Cheap.SETTINGS) == 100
+    allowance.replenish()
+    assert _spendable(allowance, Cheap.SETTINGS) < 11
+
+
+def test_honest_traffic_earns_what_it_spends() -> None:
+    allowance = Allowance()
+    for _ in range(5000):
+        assert allowance.spend(Cheap.RESET)
+        allowance.earn(Cheap.RESET)
