@@ -3,12 +3,13 @@
 import asyncio
 import socket
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 
 import pytest
 
 from tests.support.frames import GET, goaway, settings_frame
 from tests.support.table import Notebook
+from tests.support.waiting import until
 from trailproxy.core.address import Address
 from trailproxy.core.clock import Wheel
 from trailproxy.core.connection import Connection
@@ -113,12 +114,6 @@ async def _backend(backends: list[Backend], greeting: bytes) -> Address:
     return await backends[-1].start()
 
 
-async def _until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
-        while not condition():
-            await asyncio.sleep(0.005)
-
-
 async def test_a_connection_is_dialled_on_demand_and_shared(
     notes: Dials, backends: list[Backend]
 ) -> None:
@@ -177,7 +172,7 @@ async def test_goaway_brings_a_new_connection_and_leaves_the_old_streams(
     old = (await first.told()).connection
     assert old is not None
     backends[0].transports[0].write(goaway(1))
-    await _until(lambda: old.away)
+    await until(lambda: old.away)
     assert len(old.streams) == 1
     origin.lease(second)
     assert (await second.told()).connection is not old
@@ -231,7 +226,7 @@ async def test_streams_are_spread_over_the_endpoints(
     origin = await _origin(notes, *addresses, balance=balance)
     origin.lease(first := Guest())
     await first.told()
-    await _until(lambda: notes.dials == {"ok": 3})
+    await until(lambda: notes.dials == {"ok": 3})
     guests = [Guest() for _ in range(9)]
     for guest in guests:
         origin.lease(guest)
@@ -285,7 +280,7 @@ async def test_names_are_resolved_again_and_endpoints_come_and_go(
     origin.start()
     origin.lease(guest := Guest())
     assert (await guest.told()).endpoint == str(address)
-    await _until(lambda: not found)
+    await until(lambda: not found)
     labels = [endpoint.label for endpoint in origin.endpoints]
     assert labels == [str(address), f"127.0.0.2:{address.port}"], (
         "a failing resolver changes nothing"
@@ -319,4 +314,4 @@ async def test_a_retired_origin_closes_when_its_streams_are_over(
     origin.retire()
     assert not connection.closing
     connection.reset(next(iter(connection.streams.values())), 8, Cause.CLIENT_RESET)
-    await _until(lambda: origin.empty)
+    await until(lambda: origin.empty)

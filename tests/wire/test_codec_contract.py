@@ -533,7 +533,7 @@ def test_a_bad_window_update_costs_its_stream(server: Seat, increment: int, code
     assert server.resets() == [(1, code)]
 
 
-# -- 9, 10. streams ----------------------------------------------------------------------------------
+# -- 9, 10. streams -------------------------------------------------------------------------------
 
 
 def test_a_stream_over_the_limit_is_refused(server: Seat) -> None:

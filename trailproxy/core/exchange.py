@@ -113,6 +113,10 @@ class Exchange:
         self.record.request_sent_at = self._front.proxy.wheel.time()
         if self._watch is not None:
             self._watch.await_moves()
+        if self.response.over:
+            # the client has stopped listening while it waited
+            cause = self.record.dropped or Cause.STREAM_OVER
+            self._farewell = (stream, ErrorCode.NO_ERROR, cause)
         self.request.attach(stream)
 
     def lease_failed(self, fault: Fault) -> None:
@@ -233,7 +237,10 @@ class Exchange:
 
     def _refuse(self, fault: Fault) -> None:
         """No response head has come, and none will: answer in the upstream's place."""
-        if self._finished or self.response.phase is not Phase.HEAD:
+        if self.response.phase is not Phase.HEAD:
+            # nobody waits for an answer any more
+            self.request.cut()
+            self._finish_if_over()
             return
         if fault.cause is not Cause.NO_ROUTE:
             self._blame(fault)

@@ -62,7 +62,10 @@ class Channel:
 
     async def send_data(self, data: bytes, end: bool) -> bool:
         """Send body octets; return when they have departed, False if they cannot."""
-        if self._fault is not None or self._lane.phase is not Phase.BODY:
+        stream = self.stream
+        if stream.over or stream.ended or not stream.head_sent:
+            return False
+        if self._lane.phase is not Phase.BODY:
             return False
         self._lane.data(data, len(data), end)
         return await self.departed()

@@ -1,0 +1,140 @@
+"""What changes in a message on its way, and what must not."""
+
+import pytest
+
+from trailproxy.core.message import (
+    NEVER_TRAILERS,
+    is_grpc,
+    request_to_relay,
+    response_to_relay,
+    stops_here,
+    trailers_to_relay,
+    vet_trailers,
+)
+from trailproxy.wire.errors import HTTP2Error
+from trailproxy.wire.fields import Field, Fields
+
+VIA = (b"via", b"2.0 trailproxy")
+
+
+def _request(*extra: tuple[str, str], method: str = "GET", authority: str = "a.example") -> Fields:
+    pseudo = [(":method", method), (":scheme", "https"), (":path", "/x")]
+    if authority:
+        pseudo.append((":authority", authority))
+    return Fields.of([*pseudo, *extra])
+
+
+def _relayed(*extra: tuple[str, str], **kwargs: str) -> list[tuple[bytes, bytes]]:
+    fields = request_to_relay(_request(*extra, **kwargs), "192.0.2.7", "http")
+    return [(field.name, field.value) for field in fields]
+
+
+def test_a_request_grows_by_this_hop_and_by_nothing_else() -> None:
+    assert _relayed(("accept", "*/*")) == [
+        (b":method", b"GET"),
+        (b":scheme", b"https"),
+        (b":path", b"/x"),
+        (b":authority", b"a.example"),
+        (b"accept", b"*/*"),
+        (b"x-forwarded-for", b"192.0.2.7"),
+        (b"x-forwarded-proto", b"http"),
+        (b"x-forwarded-host", b"a.example"),
+        VIA,
+    ]
+
+
+def test_host_becomes_authority() -> None:
+    relayed = _relayed(("host", "b.example"), authority="")
+    assert (b":authority", b"b.example") in relayed
+    assert (b"x-forwarded-host", b"b.example") in relayed
+    assert b"host" not in dict(relayed)
+
+
+def test_what_earlier_proxies_said_is_kept() -> None:
+    relayed = _relayed(
+        ("x-forwarded-for", "198.51.100.1"),
+        ("via", "1.1 edge"),
+        ("x-forwarded-for", "198.51.100.2"),
+        ("x-forwarded-proto", "https"),
+        ("x-forwarded-host", "www.example"),
+    )
+    assert relayed[4:] == [
+        (b"via", b"1.1 edge"),
+        (b"x-forwarded-for", b"198.51.100.1, 198.51.100.2, 192.0.2.7"),
+        (b"x-forwarded-proto", b"https"),
+        (b"x-forwarded-host", b"www.example"),
+        VIA,
+    ]
+
+
+def test_cookies_order_and_never_indexed_marks_are_kept() -> None:
+    secret = Field(b"authorization", b"s3cret", never_indexed=True)
+    head = Fields([*_request(("cookie", "a=1"), ("x-b", "2"), ("cookie", "c=3")), secret])
+    relayed = list(request_to_relay(head, "p", "http"))
+    assert [f.name for f in relayed[4:8]] == [b"cookie", b"x-b", b"cookie", b"authorization"]
+    assert relayed[7].never_indexed
+
+
+@pytest.mark.parametrize(
+    ("method", "hops", "left"),
+    [
+        ("OPTIONS", "3", b"2"),
+        ("TRACE", "1", b"0"),
+        ("OPTIONS", "many", b"many"),
+        ("OPTIONS", "9" * 400, b"999999998"),
+        ("GET", "3", b"3"),
+    ],
+)
+def test_max_forwards_is_counted_down_where_it_counts(method: str, hops: str, left: bytes) -> None:
+    assert dict(_relayed(("max-forwards", hops), method=method))[b"max-forwards"] == left
+
+
+@pytest.mark.parametrize(
+    ("method", "hops", "stops"),
+    [("OPTIONS", "0", True), ("TRACE", "0", True), ("TRACE", "1", False), ("GET", "0", False)],
+)
+def test_where_a_request_stops(method: str, hops: str, stops: bool) -> None:
+    assert stops_here(_request(("max-forwards", hops), method=method)) is stops
+
+
+def test_a_response_gets_a_date_only_where_it_has_none() -> None:
+    bare = response_to_relay(Fields.of([(":status", "200")]), b"today")
+    assert [tuple(f[:2]) for f in bare] == [(b":status", b"200"), (b"date", b"today"), VIA]
+    dated = response_to_relay(Fields.of([(":status", "200"), ("date", "then")]), b"today")
+    assert dated.all(b"date") == [b"then"]
+    assert dated.all(b"via") == [b"2.0 trailproxy"]
+
+
+def test_trailers_that_may_all_travel_are_the_same_list() -> None:
+    section = Fields.of([("grpc-status", "0"), ("x", "1")])
+    kept, removed = trailers_to_relay(section)
+    assert kept is section
+    assert removed == 0
+
+
+def test_trailers_lose_what_may_not_travel() -> None:
+    section = Fields([Field(name, b"1") for name in sorted(NEVER_TRAILERS)] + [Field(b"x", b"1")])
+    kept, removed = trailers_to_relay(section)
+    assert kept == Fields.of([("x", "1")])
+    assert removed == len(NEVER_TRAILERS)
+
+
+def test_what_may_not_travel_is_refused_when_it_is_ours() -> None:
+    with pytest.raises(HTTP2Error, match="'te' is not allowed in trailers"):
+        vet_trailers([("x", "1"), ("te", "trailers")])
+    assert vet_trailers([("X", "1")]) == Fields.of([("x", "1")])
+
+
+@pytest.mark.parametrize(
+    ("content_type", "grpc"),
+    [
+        ("application/grpc", True),
+        ("application/grpc+proto", True),
+        ("application/grpc;charset=utf-8", True),
+        ("application/grpc-web", False),
+        ("application/json", False),
+        ("", False),
+    ],
+)
+def test_what_is_grpc(content_type: str, grpc: bool) -> None:
+    assert is_grpc(Fields.of([("content-type", content_type)])) is grpc
