@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from functools import partial
 from typing import Any, Final, final
 
-from trailproxy.build import BindError, BuildError, Key, Plan, make_plan
+from trailproxy.build import BindError, BuildError, Key, Plan, Seat, make_plan
 from trailproxy.core.address import Address
 from trailproxy.core.clock import DateStamp, Wheel
 from trailproxy.core.fault import Cause, Side
@@ -27,7 +27,7 @@ from trailproxy.ops.access_log import AccessLog
 from trailproxy.ops.admin import Admin
 from trailproxy.ops.metrics import Metrics, renderer
 from trailproxy.ops.settings import Settings, SettingsError, masked
-from trailproxy.ops.snapshot import compile_snapshot
+from trailproxy.ops.snapshot import Snapshot, compile_snapshot
 
 _log: Final = logging.getLogger("trailproxy")
 _TICK_S: Final = 1.0
@@ -55,8 +55,9 @@ class App:
         self._asked: Final = asyncio.Event()  # to stop
         self._hurried: Final = asyncio.Event()  # asked twice
         # swapped on reload
-        self._plan: Plan | None = None
-        self._listeners: Final[dict[Address, tuple[Key, Listener]]] = {}
+        self._snapshot: Snapshot | None = None
+        self._admin_address: Address | None = None
+        self._listeners: Final[dict[Seat, tuple[Key, Listener]]] = {}
         self._origins: Final[dict[str, tuple[Key, Origin]]] = {}
         self._admin: Admin | None = None
         self._log_target = "off"
@@ -120,9 +121,10 @@ class App:
         self._commit_log(plan, log)
         self._commit_origins(plan)
         upstreams = {name: origin for name, (_, origin) in self._origins.items()}
-        self._proxy.router = compile_snapshot(plan.settings, upstreams).router
+        self._snapshot = compile_snapshot(plan.settings, upstreams)
+        self._proxy.router = self._snapshot.router
+        self._admin_address = plan.admin
         await self._commit_listeners(plan, fresh)
-        self._plan = plan
         if old_admin is not None and old_admin is not admin:
             await old_admin.stop()
 
@@ -139,22 +141,22 @@ class App:
         undo.callback(log.close)
         return log
 
-    def _bind_new(self, plan: Plan, undo: ExitStack) -> dict[Address, Listener]:
-        fresh: dict[Address, Listener] = {}
-        for address, wanted in plan.listeners.items():
-            if address in self._listeners:
+    def _bind_new(self, plan: Plan, undo: ExitStack) -> dict[Seat, Listener]:
+        fresh: dict[Seat, Listener] = {}
+        for seat, wanted in plan.listeners.items():
+            if seat in self._listeners:
                 continue
-            listener = Listener(address, self._metrics, self._tallies[Side.DOWNSTREAM])
+            listener = Listener(seat[0], self._metrics, self._tallies[Side.DOWNSTREAM])
             try:
                 listener.bind()
             except ListenError as error:
                 raise BindError([f"listener {wanted.name}: cannot bind {error}"]) from error
             undo.callback(listener.close)
-            fresh[address] = listener
+            fresh[seat] = listener
         return fresh
 
     async def _start_admin(self, address: Address) -> Admin:
-        if self._admin is not None and self._plan is not None and self._plan.admin == address:
+        if self._admin is not None and self._admin_address == address:
             return self._admin
         admin = Admin(self, renderer(self._metrics))
         try:
@@ -185,17 +187,17 @@ class App:
                 self._origins[name] = (wanted.key, origin)
                 origin.start()
 
-    async def _commit_listeners(self, plan: Plan, fresh: dict[Address, Listener]) -> None:
-        for address, (_, listener) in list(self._listeners.items()):
-            if address not in plan.listeners:
-                del self._listeners[address]
+    async def _commit_listeners(self, plan: Plan, fresh: dict[Seat, Listener]) -> None:
+        for seat, (_, listener) in list(self._listeners.items()):
+            if seat not in plan.listeners:
+                del self._listeners[seat]
                 listener.drain()
                 self._leaving.append(listener)
-        for address, wanted in plan.listeners.items():
-            key, listener = self._listeners.get(address) or ((), fresh[address])
+        for seat, wanted in plan.listeners.items():
+            key, listener = self._listeners.get(seat) or ((), fresh[seat])
             if key == wanted.key:
                 continue
-            self._listeners[address] = (wanted.key, listener)
+            self._listeners[seat] = (wanted.key, listener)
             await listener.serve(
                 ListenParams(
                     make_host=partial(Front, self._proxy, wanted.name),
@@ -212,11 +214,11 @@ class App:
         """Say why no requests should be sent here; an empty string when they should."""
         if self._asked.is_set():
             return "draining"
-        return "" if self._plan is not None else "starting"
+        return "" if self._snapshot is not None else "starting"
 
     def config(self) -> dict[str, Any]:
         """Return the running configuration with its secrets masked."""
-        return {} if self._plan is None else masked(self._plan.settings)
+        return {} if self._snapshot is None else masked(self._snapshot.settings)
 
     def streams(self) -> list[dict[str, Any]]:
         """Describe the exchanges in flight."""
@@ -228,7 +230,9 @@ class App:
             if self._asked.is_set():
                 return ("draining: the configuration is not read any more",)
             try:
-                await self._apply(make_plan(self._read()))
+                # in a thread: a large file takes its time, and exchanges are in flight
+                settings = await asyncio.to_thread(self._read)
+                await self._apply(make_plan(settings))
             except (SettingsError, BuildError) as error:
                 self._metrics.reloaded(False, time.time())
                 return tuple(str(error).splitlines())
@@ -257,7 +261,8 @@ class App:
     async def _shut_down(self) -> None:
         listeners = [listener for _, listener in self._listeners.values()]
         listeners += [part for part in self._leaving if isinstance(part, Listener)]
-        limit = 30.0 if self._plan is None else float(self._plan.settings.drain_timeout)
+        snapshot = self._snapshot
+        limit = 0.0 if snapshot is None else float(snapshot.settings.drain_timeout)
         _log.info("draining %d exchanges, for at most %g s", self._proxy.active, limit)
         for listener in listeners:
             listener.drain()

@@ -17,6 +17,8 @@ from trailproxy.ops.snapshot import wire_params
 from trailproxy.wire import WireParams
 
 Key = tuple[object, ...]
+#: Where a listener sits; on port 0, which takes any, its name tells it from others.
+Seat = tuple[Address, str]
 
 
 class BuildError(Exception):
@@ -51,7 +53,7 @@ class Plan(NamedTuple):
 
     settings: Settings
     wire: WireParams
-    listeners: dict[Address, ListenerPlan]
+    listeners: dict[Seat, ListenerPlan]
     origins: dict[str, OriginPlan]
     admin: Address
 
@@ -63,12 +65,12 @@ def make_plan(settings: Settings) -> Plan:
         BuildError: a certificate, a key or a CA file cannot be used.
     """
     wire = wire_params(settings.limits)
-    listeners: dict[Address, ListenerPlan] = {}
+    listeners: dict[Seat, ListenerPlan] = {}
     origins: dict[str, OriginPlan] = {}
     problems: list[str] = []
     for place, listener in enumerate(settings.listeners):
         try:
-            listeners[parse_address(listener.bind)] = _listener(listener, settings.codec, wire)
+            listeners[_seat(listener)] = _listener(listener, settings.codec, wire)
         except TLSError as error:
             problems.append(f"listeners[{place}].tls: {error}")
     for place, upstream in enumerate(settings.upstreams):
@@ -79,6 +81,11 @@ def make_plan(settings: Settings) -> Plan:
     if problems:
         raise BuildError(problems)
     return Plan(settings, wire, listeners, origins, parse_address(settings.admin.bind))
+
+
+def _seat(settings: ListenerSettings) -> Seat:
+    address = parse_address(settings.bind)
+    return address, "" if address.port or address.is_unix else settings.name
 
 
 def _listener(settings: ListenerSettings, codec: str, wire: WireParams) -> ListenerPlan:

@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from tests.support.parts import Said, data, grpc_request, head, request, reset, trailers
+from tests.support.parts import Said, data, grpc_request, head, request, trailers
 from tests.support.table import Table
 from trailproxy.core.fault import Cause
 from trailproxy.core.record import Direction, Outcome
@@ -112,13 +112,3 @@ def test_trailers_behind_an_answer_of_ours_are_dropped_for_that() -> None:
     server.leaves()
     assert _outcomes(table) == {(REQ, Outcome.DROPPED): 1}
     assert table.notes.trailer_losses == [Cause.UPSTREAM_GONE]
-
-
-def test_trailers_of_a_client_that_came_too_late_are_dropped() -> None:
-    table = Table()
-    client, server = table.client, table.server
-    client.opens(request(), data(b"x"))
-    server.says(head(200), reset())
-    client.says(trailers(x="1"))
-    assert table.record.dropped is Cause.UPSTREAM_RESET
-    table.is_clean()

@@ -10,7 +10,7 @@ from trailproxy.core.exchange import Exchange
 from trailproxy.core.fault import Cause, Side, ours
 from trailproxy.core.lane import Lane
 from trailproxy.core.record import Direction, Ending, Outcome
-from trailproxy.core.routing import Deadlines, Router
+from trailproxy.core.routing import Deadlines, Route, Router
 from trailproxy.core.stream import Stream
 from trailproxy.wire.errors import ErrorCode
 
@@ -397,6 +397,18 @@ def test_interim_heads_go_through_in_order() -> None:
     assert table.record.status == 200
 
 
+def test_an_answer_of_ours_that_nobody_reads_is_given_up() -> None:
+    table = Table(client_window=5, deadlines=_deadlines(total=9.0))
+    table.client.holds = True
+    table.client.opens(request(end=True))
+    table.server.says(reset())
+    assert table.proxy.active == 1
+    table.advance(10)
+    assert table.client.heard.pop(1)[-1] == reset(ErrorCode.INTERNAL_ERROR)
+    table.is_clean()
+    assert table.record.dropped is Cause.UPSTREAM_RESET
+
+
 def test_connect_is_a_tunnel() -> None:
     table = Table()
     client, server = table.client, table.server
@@ -468,9 +480,9 @@ def test_an_answer_waits_for_a_slow_client() -> None:
     table.is_clean()
 
 
-def _any_path(table: Table) -> object:
+def _any_path(table: Table) -> Route:
     (route,) = table.proxy.router.routes
-    return type(route)(name="tunnel", share=route.share)
+    return Route(name="tunnel", share=route.share)
 
 
 # -- the record, and what is left over -----------------------------------------------------------

@@ -29,9 +29,7 @@ DATE = b"Sun, 06 Nov 1994 08:49:37 GMT"
         (Cause.STREAM_OVER, 502, "14", "proxy_internal_error"),
     ],
 )
-def test_each_cause_has_its_answer(
-    cause: Cause, status: int, grpc_status: str, error: str
-) -> None:
+def test_each_cause_has_its_answer(cause: Cause, status: int, grpc_status: str, error: str) -> None:
     fault = ours(cause, "it broke")
     plain = reply_for(fault, grpc=False, date=DATE)
     assert (plain.status, plain.grpc_status) == (status, "")

@@ -121,7 +121,7 @@ async def test_refused_trailers_raise_and_leave_the_stream_usable(
 
 async def test_trailers_that_have_nowhere_to_go_are_false(house: House) -> None:
     async with asyncio.timeout(10):
-        client, _, server, served = await _met(house)
+        _client, _, server, served = await _met(house)
         assert await server.send_trailers(99, [("x", "1")]) is False
         assert await server.send_trailers(served, [("x", "1")]) is False, "no head yet"
         assert await server.send_data(served, b"x") is False, "no head yet"

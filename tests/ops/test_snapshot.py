@@ -5,7 +5,7 @@ import pytest
 from trailproxy.core.routing import Deadlines
 from trailproxy.core.upstream import Tenant
 from trailproxy.ops.settings import parse
-from trailproxy.ops.snapshot import Snapshot, compile_snapshot
+from trailproxy.ops.snapshot import Snapshot, compile_snapshot, wire_params
 
 TEXT = """
 listeners: [{name: main, bind: "127.0.0.1:8080"}]
@@ -43,7 +43,7 @@ def snapshot() -> Snapshot:
 
 
 def test_limits_become_the_codecs_parameters(snapshot: Snapshot) -> None:
-    wire = snapshot.wire
+    wire = wire_params(snapshot.settings.limits)
     assert (wire.max_concurrent_streams, wire.stream_window) == (7, 65_536)
     assert (wire.connection_window, wire.max_header_list) == (4 * 1024 * 1024, 8192)
 

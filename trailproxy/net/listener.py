@@ -5,6 +5,7 @@ import contextlib
 import os
 import socket
 import ssl
+import stat
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Final, final
@@ -168,12 +169,15 @@ def _bind(address: Address) -> socket.socket:
 
 def _clear_stale(path: str) -> None:
     """Remove a socket file nobody listens on; one in use makes `bind` fail, as it should."""
+    try:
+        if not stat.S_ISSOCK(os.stat(path).st_mode):
+            return  # somebody's file: `bind` will say so
+    except OSError:
+        return
     probe = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         probe.connect(path)
     except ConnectionRefusedError:
         os.unlink(path)
-    except OSError:
-        return  # nothing there, or no socket: `bind` will say
     finally:
         probe.close()

@@ -14,17 +14,16 @@ from trailproxy.wire import WireParams
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What runs: the settings as they were read, and what became of them."""
+    """What runs: the settings as they were read, and where requests go by them."""
 
     settings: Settings
     router: Router
-    wire: WireParams
 
 
 def compile_snapshot(settings: Settings, upstreams: Mapping[str, Upstream]) -> Snapshot:
     """Compile settings; `upstreams` holds every name their routes use."""
     routes = tuple(_route(route, upstreams) for route in settings.routes)
-    return Snapshot(settings, Router(routes), wire_params(settings.limits))
+    return Snapshot(settings, Router(routes))
 
 
 def wire_params(limits: Limits) -> WireParams:

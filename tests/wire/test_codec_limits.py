@@ -1,0 +1,161 @@
+"""Where a codec stops, and where it must not: GOAWAY races, bad settings, bounded tables."""
+
+import pytest
+
+from tests.support import frames
+from tests.support.frames import GET, OK, POST, Scribe
+from trailproxy.wire import CODECS, Codec, Role, WireParams, make_codec
+from trailproxy.wire.codec import MAX_SID
+from trailproxy.wire.errors import ErrorCode
+from trailproxy.wire.events import (
+    ConnectionFault,
+    DataReceived,
+    Event,
+    HeadReceived,
+    StreamFault,
+    StreamReset,
+    TrailersReceived,
+)
+from trailproxy.wire.fields import Fields
+
+TOLD = HeadReceived | DataReceived | TrailersReceived | StreamFault | StreamReset | ConnectionFault
+Peer = tuple[Codec, Scribe]
+
+
+@pytest.fixture(params=CODECS)
+def server(request: pytest.FixtureRequest) -> Peer:
+    codec, scribe = make_codec(str(request.param), Role.SERVER, WireParams()), Scribe()
+    codec.receive(scribe.hello())
+    codec.take_output()
+    return codec, scribe
+
+
+@pytest.fixture(params=CODECS)
+def client(request: pytest.FixtureRequest) -> Peer:
+    codec, scribe = make_codec(str(request.param), Role.CLIENT, WireParams()), Scribe()
+    codec.receive(scribe.hello(client=False))
+    codec.take_output()
+    return codec, scribe
+
+
+def told(events: list[Event]) -> list[Event]:
+    return [event for event in events if isinstance(event, TOLD)]
+
+
+def written(codec: Codec, kind: int) -> list[tuple[int, bytes]]:
+    """Return stream and payload of each frame of a type that the codec has written."""
+    octets, found = codec.take_output(), []
+    while octets:
+        size = int.from_bytes(octets[:3], "big")
+        if octets[3] == kind:
+            found.append((int.from_bytes(octets[5:9], "big"), octets[9 : 9 + size]))
+        octets = octets[9 + size :]
+    return found
+
+
+# -- GOAWAY -----------------------------------------------------------------------------------
+
+RACERS = {
+    "body": frames.data(3, b"x", end=True),
+    "window": frames.window_update(3, 9),
+    "reset": frames.rst(3),
+    "bad window": frames.raw(8, 0, 3, b"\0\0\0\0"),
+}
+
+
+@pytest.mark.parametrize("racer", RACERS.values(), ids=RACERS)
+def test_a_message_that_crossed_our_goaway_is_ignored_whole(server: Peer, racer: bytes) -> None:
+    codec, scribe = server
+    codec.receive(scribe.headers(1, POST))
+    codec.goaway(1, ErrorCode.NO_ERROR)
+    assert told(codec.receive(scribe.headers(3, POST) + racer)) == []
+    assert told(codec.receive(frames.data(1, b"y", end=True))) == [DataReceived(1, b"y", 1, True)]
+    assert codec.last_peer_sid == 1
+
+
+def test_the_window_of_ignored_bodies_comes_back(server: Peer) -> None:
+    codec, scribe = server
+    codec.receive(scribe.headers(1, POST))
+    codec.goaway(1, ErrorCode.NO_ERROR)
+    codec.receive(scribe.headers(3, POST))
+    piece = frames.data(3, b"x" * 16_000)
+    for _ in range(1000):
+        assert told(codec.receive(piece)) == []
+    returned = sum(int.from_bytes(payload, "big") for sid, payload in written(codec, 8) if not sid)
+    assert returned > 10_000_000
+
+
+def test_the_last_id_of_goaway_never_grows(server: Peer) -> None:
+    codec, scribe = server
+    codec.receive(scribe.headers(1, POST) + scribe.headers(3, POST))
+    codec.goaway(1, ErrorCode.NO_ERROR)
+    codec.receive(frames.raw(6, 0, 0, b"1"))
+    lasts = [int.from_bytes(payload[:4], "big") for _, payload in written(codec, 7)]
+    assert lasts == [1, 1]
+
+
+# -- settings ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [16_383, 2**24])
+def test_a_frame_size_outside_its_range_ends_the_connection(server: Peer, size: int) -> None:
+    (fault,) = told(server[0].receive(frames.settings_frame(max_frame_size=size)))
+    assert isinstance(fault, ConnectionFault)
+    assert fault.code == ErrorCode.PROTOCOL_ERROR
+
+
+def test_settings_that_overflow_a_streams_window_end_the_connection(server: Peer) -> None:
+    codec, scribe = server
+    codec.receive(scribe.headers(1, POST) + frames.window_update(1, MAX_SID - 65_535))
+    (fault,) = told(codec.receive(frames.settings_frame(initial_window_size=65_536)))
+    assert isinstance(fault, ConnectionFault)
+    assert fault.code == ErrorCode.FLOW_CONTROL_ERROR
+
+
+def test_a_smaller_initial_window_may_leave_nothing_to_send(server: Peer) -> None:
+    codec, scribe = server
+    codec.receive(scribe.headers(1, GET, end=True))
+    codec.send_head(1, Fields.of(OK), end=False)
+    codec.send_data(1, b"x" * 100, end=False)
+    codec.receive(frames.settings_frame(initial_window_size=50))
+    assert codec.sendable(1) == 0
+    codec.receive(frames.window_update(1, 51))
+    assert codec.sendable(1) == 1
+
+
+def test_a_huge_compression_table_is_not_taken_up(server: Peer) -> None:
+    codec, scribe = server
+    codec.receive(scribe.headers(1, GET, end=True) + frames.settings_frame(header_table_size=2**31))
+    codec.send_head(1, Fields.of([*OK, ("x-a", "1")]), end=True)
+    ((_, block),) = written(codec, 1)
+    # the block begins with the table size (RFC 7541 section 6.3), 64 KiB at most
+    assert block.startswith(b"\x3f\xe1\xff\x03"), "65,536 as a 5-bit-prefix integer"
+
+
+def test_a_compression_table_beyond_what_we_allow_is_a_fault(server: Peer) -> None:
+    (fault,) = told(server[0].receive(frames.raw(1, 5, 1, b"\x3f\xff\xff\x03")))
+    assert isinstance(fault, ConnectionFault)
+    assert fault.code == ErrorCode.COMPRESSION_ERROR
+
+
+# -- streams that are over --------------------------------------------------------------------
+
+
+def test_what_comes_behind_our_reset_is_ignored(client: Peer) -> None:
+    codec, scribe = client
+    sid = codec.open_stream()
+    codec.send_head(sid, Fields.of(GET), end=True)
+    codec.reset(sid, ErrorCode.CANCEL)
+    codec.take_output()
+    late = scribe.headers(sid, OK), frames.data(sid, b"x", end=True), frames.window_update(sid, 1)
+    assert told(codec.receive(b"".join(late) + frames.rst(sid))) == []
+    assert written(codec, 3) == []
+
+
+def test_a_second_reset_is_not_written(client: Peer) -> None:
+    codec, _ = client
+    sid = codec.open_stream()
+    codec.send_head(sid, Fields.of(GET), end=True)
+    codec.reset(sid, ErrorCode.CANCEL)
+    codec.reset(sid, ErrorCode.CANCEL)
+    assert written(codec, 3) == [(sid, b"\0\0\0\x08")]
