@@ -17,6 +17,7 @@ from trailproxy.core.routing import Deadlines
 from trailproxy.wire.errors import ErrorCode
 
 DEADLINES = Deadlines(response_head=20.0, idle=20.0, total=100.0)
+TIMEOUTS = (Cause.RESPONSE_HEAD_TIMEOUT, Cause.IDLE_TIMEOUT, Cause.TOTAL_TIMEOUT)
 CODES = st.sampled_from([ErrorCode.NO_ERROR, ErrorCode.CANCEL, ErrorCode.REFUSED_STREAM])
 WHO = st.sampled_from(["client", "server"])
 STEPS = st.lists(
@@ -163,7 +164,9 @@ def _is_told(table: Table, client: Voice, server: Voice) -> None:
         _is_faithful(heard, client)
     if record.dropped is None:
         assert _complete(at_client)
-    if server.ended and record.dropped is None:
+    if server.ended and not client.gone and record.dropped not in TIMEOUTS:
+        # an end once received is final, whatever its sender did next
+        assert _complete(at_client)
         assert _section(at_client) == _section(server.said)
     outcomes = table.notes.trailer_outcomes
     if not record.answered and record.attempts == 1 and server.ended:

@@ -121,7 +121,7 @@ class H2Codec:
     @property
     def last_peer_sid(self) -> int:
         """The highest stream id of the peer's that we took up; 0 if none."""
-        return self._h2.highest_inbound_stream_id
+        return self._inbound.last_taken
 
 
 def _vet(fields: Fields, kind: Kind) -> None:

@@ -168,6 +168,11 @@ class Inbound:
                 raise ProtocolError(f"HEADERS on stream {sid}, which is not the peer's to open")
             self._late(sid, "HEADERS")
             return False
+        if sid > self._goaway_last:
+            # no longer idle: the rest of its message is ignored as well
+            h2.highest_inbound_stream_id = max(sid, h2.highest_inbound_stream_id)
+            self._spend(Cheap.IDLE)
+            return False
         if sid <= h2.highest_inbound_stream_id:
             how = self._closed.get(sid)
             if how == "end":
@@ -175,8 +180,6 @@ class Inbound:
             if how is None:
                 raise ProtocolError(f"stream id {sid} used again")
             self._late(sid, "HEADERS")
-            return False
-        if sid > self._goaway_last:
             return False
         if len(h2.streams) >= self._params.max_concurrent_streams:
             h2.highest_inbound_stream_id = sid
@@ -200,6 +203,8 @@ class Inbound:
             self._h2.acknowledge_received_data(credit, sid)
             if sid <= self._goaway_last or self._client:
                 self._late(sid, "DATA")
+            else:
+                self._spend(Cheap.IDLE)
             return
         if not frame.data and not end and not self._spend(Cheap.EMPTY_DATA):
             return
@@ -298,6 +303,11 @@ class Inbound:
         else:
             self._break(code, why)
 
+    @property
+    def last_taken(self) -> int:
+        """The highest stream id of the peer's that we took up; GOAWAY never raises it."""
+        return min(self._h2.highest_inbound_stream_id, self._goaway_last)
+
     # -- sins, and streams that are over -------------------------------------------------
 
     def _idle(self, sid: int) -> bool:
@@ -335,7 +345,7 @@ class Inbound:
         if self._broken:
             return  # the first reason is the one that is told
         self._broken = True
-        self.say_goaway(self._h2.highest_inbound_stream_id, ErrorCode(code), why)
+        self.say_goaway(self.last_taken, ErrorCode(code), why)
         self._events.append(ConnectionFault(code, why))
 
     def say_goaway(self, last_sid: int, code: ErrorCode, why: str) -> None:
