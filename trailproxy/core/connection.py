@@ -31,6 +31,8 @@ from trailproxy.wire.events import (
 )
 from trailproxy.wire.fields import Fields
 
+_Rare = StreamReset | StreamFault | PeerSettings | GoAwayReceived | PongReceived | ConnectionFault
+
 
 @final
 class Connection:
@@ -60,7 +62,7 @@ class Connection:
         # set once
         self.codec: Final = codec
         self.side: Final = side
-        self._host: Host | None = host
+        self._host: Final = host
         self._observer: Final = observer
         self._tally: Final = tally
         self.wake: Callable[[], None] = _nothing  # by the rim: there is output, or an end
@@ -98,12 +100,12 @@ class Connection:
         self._tally.bytes_received += len(event.data)
         stream = self.streams.get(event.sid)
         feeds = None if stream is None else stream.feeds
-        if stream is None or feeds is None:
+        if stream is not None and event.end:
+            self._heard_end(stream)
+        if feeds is None:
             self.codec.consumed(event.sid, event.credit)
             return
         self.owed += event.credit
-        if event.end:
-            self._heard_end(stream)
         feeds.data(event.data, event.credit, event.end)
 
     def _on_head(self, event: HeadReceived) -> None:
@@ -111,8 +113,7 @@ class Connection:
         if stream is None:
             stream = self._take_up(event.sid)
             stream.heard_end = event.end
-            if self._host is not None:
-                self._host.stream_opened(stream, event.fields, event.end)
+            self._host.stream_opened(stream, event.fields, event.end)
             return
         feeds = stream.feeds
         if event.end:
@@ -122,9 +123,11 @@ class Connection:
 
     def _on_trailers(self, event: TrailersReceived) -> None:
         stream = self.streams.get(event.sid)
-        feeds = None if stream is None else stream.feeds
-        if stream is not None and feeds is not None:
-            self._heard_end(stream)
+        if stream is None:
+            return
+        feeds = stream.feeds
+        self._heard_end(stream)
+        if feeds is not None:
             feeds.trailers(event.fields)
 
     def _on_window(self, sid: int) -> None:
@@ -132,10 +135,9 @@ class Connection:
             self.take_turns()
             return
         stream = self.streams.get(sid)
-        if stream is not None:
-            self._turns.call(stream.drains)
+        self._turns.call(None if stream is None else stream.drains)
 
-    def _on_rare(self, event: object) -> None:
+    def _on_rare(self, event: _Rare) -> None:
         if isinstance(event, StreamReset):
             self._on_reset(event)
         elif isinstance(event, StreamFault):
@@ -148,12 +150,15 @@ class Connection:
         elif isinstance(event, PongReceived):
             if self._goodbye.answered(event.payload):
                 self.drain_finally()
-        elif isinstance(event, ConnectionFault):
-            why = f"{self.side} connection broken: {event.why}"
-            calm = event.code == ErrorCode.ENHANCE_YOUR_CALM
-            cause = Cause.FLOOD if calm else PROTOCOL[self.side]
-            self._observer.goaway(self.side, Direction.SENT, event.code)
-            self.lost(Fault(self.side, Scope.CONNECTION, cause, ErrorCode.INTERNAL_ERROR, why))
+        else:
+            self._on_broken(event)
+
+    def _on_broken(self, event: ConnectionFault) -> None:
+        why = f"{self.side} connection broken: {event.why}"
+        calm = event.code == ErrorCode.ENHANCE_YOUR_CALM
+        cause = Cause.FLOOD if calm else PROTOCOL[self.side]
+        self._observer.goaway(self.side, Direction.SENT, event.code)
+        self.lost(Fault(self.side, Scope.CONNECTION, cause, ErrorCode.INTERNAL_ERROR, why))
 
     def _on_reset(self, event: StreamReset) -> None:
         stream = self.streams.get(event.sid)
@@ -358,7 +363,7 @@ class Connection:
 
     def _settle(self, stream: Stream) -> None:
         """Both sides have said their end: the stream is over."""
-        if stream.ended and stream.heard_end and not stream.over:
+        if stream.ended and stream.heard_end:
             self._forget(stream)
 
     def _drop(self, stream: Stream, fault: Fault) -> None:
@@ -385,8 +390,7 @@ class Connection:
             owner.reset_noted(stream, initiator, code, progress, cause)
 
     def _changed(self) -> None:
-        if self._host is not None:
-            self._host.connection_changed(self)
+        self._host.connection_changed(self)
 
 
 def _nothing() -> None:

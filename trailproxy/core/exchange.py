@@ -15,7 +15,7 @@ from trailproxy.core.message import is_grpc, request_to_relay, response_to_relay
 from trailproxy.core.record import Direction, Ending, Outcome, Progress, Record
 from trailproxy.core.reply import Reply, last_hop_reply, reply_for
 from trailproxy.core.stream import Stream
-from trailproxy.core.watch import Watch
+from trailproxy.core.watch import NO_DEADLINES, Watch
 from trailproxy.wire.errors import ErrorCode
 from trailproxy.wire.fields import Fields
 
@@ -55,7 +55,7 @@ class Exchange:
         self.response: Final = Lane(self, None, proxy.tallies[Side.UPSTREAM])
         self.affinity = front.peer
         self._upstream: Upstream | None = None
-        self._watch: Watch | None = None  # from the route on
+        self._watch = Watch(NO_DEADLINES, proxy.wheel, self._moves, self.expire)
         self._farewell: tuple[Stream, int, Cause] | None = None  # a reset behind the last part
         self._finished = False
         method = head.get(b":method") or b""
@@ -95,14 +95,17 @@ class Exchange:
         self._upstream = route.share.pick()
         record.upstream = self._upstream.name
         self.request.open(request_to_relay(head, front.peer, front.scheme), end)
+        self._lease()
+
+    def _lease(self) -> None:
+        assert self._upstream is not None  # the route has one, and only the routed lease
         self._upstream.lease(self)
 
     def attach(self, connection: "Connection", endpoint: str) -> None:
         """Open a stream on this connection; it has a free slot now."""
         stream = connection.open()
         if stream is None:
-            if self._upstream is not None:
-                self._upstream.lease(self)  # its ids are used up: it will not be chosen again
+            self._lease()  # its ids are used up: it will not be chosen again
             return
         self.up = stream
         stream.owner = self
@@ -111,8 +114,7 @@ class Exchange:
         self.record.endpoint = endpoint
         self.record.attempts += 1
         self.record.request_sent_at = self._front.proxy.wheel.time()
-        if self._watch is not None:
-            self._watch.await_moves()
+        self._watch.await_moves()
         if self.response.over:
             # the client has stopped listening while it waited
             cause = self.record.dropped or Cause.STREAM_OVER
@@ -133,8 +135,7 @@ class Exchange:
         record, proxy = self.record, self._front.proxy
         record.status = int(fields.get(b":status") or b"0")
         record.response_head_at = proxy.wheel.time()
-        if self._watch is not None:
-            self._watch.head_came()
+        self._watch.head_came()
         self._books.head_came(fields)
         lane.open(response_to_relay(fields, proxy.date()), end)
 
@@ -156,10 +157,9 @@ class Exchange:
         """The end of one message has departed."""
         if lane is self.request or not self.record.answered:
             self._books.lane_done(self._direction(lane), lane)
-        if lane is self.request and self.response.phase is Phase.HEAD and self._watch is not None:
+        if lane is self.request and self.response.phase is Phase.HEAD:
             self._watch.await_head()
-        if self._farewell is not None:
-            self._say_farewell()
+        self._say_farewell()
         self._finish_if_over()
 
     # -- the matrix: what an ending on one side means for the other ----------------------
@@ -170,7 +170,7 @@ class Exchange:
             return
         if stream is self.down:
             self._downstream_gone(fault)
-        elif stream is self.up:
+        else:
             self._upstream_gone(fault)
 
     def _upstream_gone(self, fault: Fault) -> None:
@@ -183,9 +183,6 @@ class Exchange:
             self._break(fault)
             return
         # the response is whole, and nothing that happens now may take a byte of it
-        if request.over:
-            self._finish_if_over()
-            return
         stopped = fault.code == ErrorCode.NO_ERROR or fault.scope is Scope.CONNECTION
         if not stopped:
             self._blame(fault)
@@ -268,14 +265,13 @@ class Exchange:
         """Lease again, if the upstream cannot have touched the request (RFC 9113 8.7)."""
         if fault.cause not in UNPROCESSED or self.record.attempts >= _ATTEMPTS:
             return False
-        if self._upstream is None or not self.request.replayable:
+        if not self.request.replayable:
             return False
-        if self._watch is not None:
-            self._watch.head_came()
+        self._watch.head_came()
         self.request.rewind()
         self.response.source = None
         self.up = None
-        self._upstream.lease(self)
+        self._lease()
         return True
 
     # -- deadlines -----------------------------------------------------------------------
@@ -318,11 +314,10 @@ class Exchange:
     def _say_farewell(self) -> None:
         if self._farewell is None:
             return
+        # it is set when one lane is cut, so the lane that is done now is the other
         stream, code, cause = self._farewell
-        lane = self.response if stream is self.down else self.request
-        if lane.over:
-            self._farewell = None
-            stream.connection.reset(stream, code, cause)
+        self._farewell = None
+        stream.connection.reset(stream, code, cause)
 
     def _finish_if_over(self) -> None:
         if self.request.over and self.response.over and not self._finished:
@@ -330,9 +325,7 @@ class Exchange:
 
     def _finish(self) -> None:
         self._finished = True
-        if self._watch is not None:
-            self._watch.stop()
-            self._watch = None
+        self._watch.stop()
         record, request, response = self.record, self.request, self.response
         record.ended = self._front.proxy.wheel.time()
         record.request_ending = request.ending or Ending.CANCELLED

@@ -111,7 +111,7 @@ class Lane:
         self.opened = fields
         self.phase = Phase.ENDED if end else Phase.BODY
         if self.sink is not None:
-            self._send_head()
+            self._send_head(self.sink, fields)
 
     def data(self, data: bytes, credit: int, end: bool) -> None:
         """Take a piece of body."""
@@ -152,7 +152,7 @@ class Lane:
         self.sink = sink
         sink.drains = self
         if self.opened is not None:
-            self._send_head()
+            self._send_head(sink, self.opened)
 
     def pump(self, quantum: int = NO_QUANTUM) -> bool:
         """Send what the sink has room for, at most `quantum` body octets.
@@ -185,8 +185,8 @@ class Lane:
             if last:
                 self._finish(Ending.END)
                 return False
-        if self.phase is Phase.ENDED:
-            self._send_end(sink)
+        if self._trailers is not None:
+            self._send_trailers(sink, self._trailers)
         return False
 
     @property
@@ -199,10 +199,7 @@ class Lane:
         """Whether the end is known, and parked behind body octets."""
         return self.phase is Phase.ENDED and bool(self._parked)
 
-    def _send_head(self) -> None:
-        sink, head = self.sink, self.opened
-        if sink is None or head is None:
-            return
+    def _send_head(self, sink: Stream, head: Fields) -> None:
         self.moves += 1
         bare = self.phase is Phase.ENDED and not self._parked and self._trailers is None
         sink.connection.send_headers(sink.sid, head, bare)
@@ -211,12 +208,7 @@ class Lane:
         else:
             self.pump()
 
-    def _send_end(self, sink: Stream) -> None:
-        trailers = self._trailers
-        if trailers is None:
-            sink.connection.send_data(sink.sid, b"", end=True)
-            self._finish(Ending.END)
-            return
+    def _send_trailers(self, sink: Stream, trailers: Fields) -> None:
         self._trailers = None
         self.trailers_departed = len(trailers)
         sink.connection.send_trailers(sink.sid, trailers)

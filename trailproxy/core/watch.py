@@ -11,6 +11,7 @@ from trailproxy.core.clock import Timer, Wheel
 from trailproxy.core.fault import Cause
 from trailproxy.core.routing import Deadlines
 
+NO_DEADLINES: Final = Deadlines(response_head=None, idle=None, total=None)
 _LOOKS: Final = 4  # an idle time is divided into; it is noticed at most a quarter late
 
 
@@ -40,8 +41,8 @@ class Watch:
         """Start with the total; `moves` counts parts, `expire` is told what ran out."""
         self._deadlines: Final = deadlines
         self._wheel: Final = wheel
-        self._moves: Final = moves
-        self._expire: Final = expire
+        self._moves = moves
+        self._expire = expire
         self._seen = 0  # moves at the last look
         self._quiet = 0  # looks without a move
         self._head: Timer | None = None
@@ -69,7 +70,9 @@ class Watch:
             self._look_later(self._deadlines.idle)
 
     def stop(self) -> None:
-        """The exchange is over."""
+        """The exchange is over: no timer fires, and no reference to it is kept."""
+        self._moves = _still
+        self._expire = _ignore
         for timer in (self._head, self._idle, self._total):
             if timer is not None:
                 timer.cancel()
@@ -85,11 +88,19 @@ class Watch:
         self._seen = moves
         if self._quiet >= _LOOKS:
             self._expire(Cause.IDLE_TIMEOUT)
-        elif self._deadlines.idle is not None:
-            self._look_later(self._deadlines.idle)
+        else:
+            self.await_moves()
 
     def _head_over(self) -> None:
         self._expire(Cause.RESPONSE_HEAD_TIMEOUT)
 
     def _total_over(self) -> None:
         self._expire(Cause.TOTAL_TIMEOUT)
+
+
+def _still() -> int:
+    return 0
+
+
+def _ignore(cause: Cause) -> None:
+    """Stand in for an exchange that is over."""
