@@ -2,11 +2,13 @@
 
 import pytest
 
-from tests.support.pair import Pair
-from tests.support.parts import data, head, request, reset, trailers
+from tests.support.pair import Diary, Pair
+from tests.support.parts import Said, data, head, request, reset, trailers
 from tests.support.table import Table
-from trailproxy.core.fault import Cause, Initiator, Scope, Side
+from trailproxy.core.connection import Connection
+from trailproxy.core.fault import Cause, Fault, Initiator, Scope, Side
 from trailproxy.core.record import Direction, Outcome, Progress
+from trailproxy.core.stream import Stream
 from trailproxy.wire import Role, WireParams, make_codec
 from trailproxy.wire.codec import MAX_SID
 from trailproxy.wire.errors import ErrorCode
@@ -317,3 +319,85 @@ def test_the_rim_is_woken_when_there_is_output() -> None:
     before = len(woken)
     assert pair.core.send_headers(stream.sid, OK, end=False)
     assert len(woken) == before + 1
+
+
+class Stranger(Diary):
+    """A host that takes no stream up."""
+
+    def stream_opened(self, stream: Stream, fields: Fields, end: bool) -> None:
+        self.opened.append(stream.sid)
+
+
+def test_a_stream_that_nobody_took_up_is_paid_for_and_ends() -> None:
+    stranger = Stranger()
+    pair = Pair(diary=stranger)
+    pair.peer.opens(request(), data(b"x" * 100, end=True))
+    pair.peer.opens(request(), trailers(x="1"))
+    assert stranger.opened == [1, 3]
+    assert all(stream.heard_end for stream in pair.core.streams.values())
+    assert pair.core.owed == 0
+    pair.peer.opens(request(), reset())
+    assert pair.notes.resets[-1][3] is Progress.BEFORE_HEAD
+    assert list(pair.core.streams) == [1, 3]
+
+
+class Hasty(Diary):
+    """A host that has enough at the first octet, and lets go of all streams when one goes."""
+
+    core: Connection
+
+    def data(self, data: bytes, credit: int, end: bool) -> None:
+        super().data(data, credit, end)
+        for stream in list(self.core.streams.values()):
+            self.core.reset(stream, ErrorCode.CANCEL, Cause.INTERNAL)
+
+    def stream_gone(self, stream: Stream, fault: Fault) -> None:
+        super().stream_gone(stream, fault)
+        for other in list(self.core.streams.values()):
+            self.core.reset(other, ErrorCode.CANCEL, Cause.INTERNAL)
+
+
+@pytest.mark.parametrize(
+    "rest", [(data(b"y"), reset()), (trailers(x="1"),), (data(b"y", end=True),)], ids=repr
+)
+def test_what_the_same_read_says_of_a_stream_we_reset_is_dropped(rest: tuple[Said, ...]) -> None:
+    hasty = Hasty()
+    pair = Pair(diary=hasty)
+    hasty.core = pair.core
+    peer = pair.peer
+    peer.sid = peer.codec.open_stream()
+    for part in (request(), data(b"x"), *rest):
+        peer._say(peer.sid, part)
+    pair.settle()
+    assert hasty.fed == [b"x"]
+    assert hasty.gone == []
+    assert not pair.core.streams
+
+
+def test_an_owner_may_let_go_of_other_streams_when_one_goes() -> None:
+    hasty = Hasty()
+    pair = Pair(diary=hasty)
+    hasty.core = pair.core
+    for _ in range(3):
+        pair.peer.opens(request())
+    pair.core.lost_socket("gone")
+    assert [sid for sid, _ in hasty.gone] == [1]
+    assert not pair.core.streams
+
+
+def test_an_answer_to_a_stray_ping_begins_no_second_step() -> None:
+    pair = Pair()
+    pair.core.codec.ping(b"whatever")
+    pair.settle()
+    assert pair.peer.goaways == []
+
+
+def test_a_response_nobody_waits_for_ends_its_stream() -> None:
+    pair = Pair(Side.UPSTREAM)
+    stream = pair.core.open()
+    assert stream is not None
+    pair.core.send_headers(stream.sid, GET, end=True)
+    pair.settle()
+    pair.peer.says(head(200, end=True))
+    assert stream.over
+    assert not pair.core.streams

@@ -59,10 +59,16 @@ class Diary:
 class Pair:
     """A connection on `side` of the proxy, and its peer."""
 
-    def __init__(self, side: Side = Side.DOWNSTREAM, *, peer_window: int = 1 << 20) -> None:
+    def __init__(
+        self,
+        side: Side = Side.DOWNSTREAM,
+        *,
+        peer_window: int = 1 << 20,
+        diary: Diary | None = None,
+    ) -> None:
         self.notes = Notebook()
         self.tally = Tally()
-        self.diary = Diary()
+        self.diary = diary or Diary()
         serves = side is Side.DOWNSTREAM
         ours, theirs = (Role.SERVER, Role.CLIENT) if serves else (Role.CLIENT, Role.SERVER)
         self.core = Connection(

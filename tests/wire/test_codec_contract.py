@@ -596,3 +596,38 @@ def test_ids_of_ours_go_up_by_two(client: Seat) -> None:
     assert client.codec.open_stream() == 3
     client.codec.ping(b"draining")
     assert client.written(6) == [b"draining"]
+
+
+def test_a_stream_that_depends_on_itself_is_reset(server: Seat) -> None:
+    events = server.heads(server.scribe.headers(1, GET, depends=1))
+    assert faults(events) == [(1, ErrorCode.PROTOCOL_ERROR)]
+    server.hear(server.scribe.headers(3, POST))
+    assert faults(server.heads(frames.priority(3, depends=3))) == [(3, ErrorCode.PROTOCOL_ERROR)]
+
+
+def test_a_second_head_on_a_finished_stream_ends_the_connection(server: Seat) -> None:
+    server.hear(server.scribe.headers(1, GET, end=True))
+    server.codec.send_head(1, Fields.of(OK), end=True)
+    assert broken(server.heads(server.scribe.headers(1, GET))) == ErrorCode.STREAM_CLOSED
+
+
+def test_a_section_that_unpacks_beyond_every_limit_is_a_bomb(name: str) -> None:
+    seat = Seat(name, Role.SERVER, SMALL)
+    field = ("x-large", "y" * 1500)
+    seat.hear(seat.scribe.headers(1, [*GET, field], end=True))
+    events = seat.heads(seat.scribe.headers(3, [*GET, *([field] * 60)], end=True))
+    assert broken(events) == ErrorCode.ENHANCE_YOUR_CALM
+
+
+def test_the_first_reason_is_the_one_that_is_told(server: Seat) -> None:
+    flood = frames.ping() * 5000
+    events = server.heads(flood + frames.raw(6, 0, 1, b"12345678"))
+    assert broken(events) == ErrorCode.ENHANCE_YOUR_CALM
+    assert len(server.written(7)) == 1
+
+
+def test_more_from_a_peer_behind_its_own_reset_is_stream_closed_once(server: Seat) -> None:
+    """The peer's own reset, and then more from it, is STREAM_CLOSED; after ours it is silence."""
+    server.hear(server.scribe.headers(1, POST), frames.rst(1))
+    assert faults(server.heads(frames.data(1, b"x"))) == [(1, ErrorCode.STREAM_CLOSED)]
+    assert faults(server.heads(frames.data(1, b"x"))) == []

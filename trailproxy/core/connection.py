@@ -376,8 +376,8 @@ class Connection:
 
     def _forget(self, stream: Stream) -> None:
         stream.over = True
-        if self.streams.pop(stream.sid, None) is not None:
-            self._tally.streams -= 1
+        del self.streams[stream.sid]
+        self._tally.streams -= 1
         self._turns.leave(stream.drains)
         self._close_when_idle()
         self._changed()

@@ -224,8 +224,8 @@ class Lane:
     def _finish(self, ending: Ending) -> None:
         self.phase = Phase.DONE
         self.ending = ending
-        if self.owner is not None:
-            self.owner.lane_done(self)
+        assert self.owner is not None  # a lane is released when it is over, not before
+        self.owner.lane_done(self)
 
     # -- backward: credit and aborts -----------------------------------------------------
 
@@ -253,8 +253,8 @@ class Lane:
         self._pay(self.credit_owed)
         if self._trailers is not None:
             self._trailers = None
-            if self.owner is not None:
-                self.owner.trailers_lost(self)
+            assert self.owner is not None  # a lane is released when it is over, not before
+            self.owner.trailers_lost(self)
 
     @property
     def over(self) -> bool:

@@ -71,8 +71,7 @@ class Watch:
 
     def stop(self) -> None:
         """The exchange is over: no timer fires, and no reference to it is kept."""
-        self._moves = _still
-        self._expire = _ignore
+        del self._moves, self._expire
         for timer in (self._head, self._idle, self._total):
             if timer is not None:
                 timer.cancel()
@@ -96,11 +95,3 @@ class Watch:
 
     def _total_over(self) -> None:
         self._expire(Cause.TOTAL_TIMEOUT)
-
-
-def _still() -> int:
-    return 0
-
-
-def _ignore(cause: Cause) -> None:
-    """Stand in for an exchange that is over."""

@@ -342,8 +342,6 @@ class Inbound:
         return False
 
     def _break(self, code: int, why: str) -> None:
-        if self._broken:
-            return  # the first reason is the one that is told
         self._broken = True
         self.say_goaway(self.last_taken, ErrorCode(code), why)
         self._events.append(ConnectionFault(code, why))
