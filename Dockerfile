@@ -6,6 +6,8 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
     PIP_NO_CACHE_DIR=1 \
     PIP_ROOT_USER_ACTION=ignore
 # Without pip: what runs in the end cannot install.
+# The C compiler stays behind, in this stage.
+RUN apt-get update && apt-get install --yes --no-install-recommends gcc libc6-dev
 RUN python -m venv --without-pip /opt/venv
 WORKDIR /src
 COPY requirements.lock requirements-build.lock ./
@@ -13,7 +15,7 @@ COPY requirements.lock requirements-build.lock ./
 RUN python -m pip --python /opt/venv/bin/python install --no-compile --require-hashes --requirement requirements.lock
 # The build backend, beside the venv.
 RUN python -m pip install --require-hashes --requirement requirements-build.lock
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml hatch_build.py README.md LICENSE ./
 COPY trailproxy trailproxy
 RUN python -m pip wheel --no-deps --no-build-isolation --wheel-dir dist . \
  && python -m pip --python /opt/venv/bin/python install --no-compile --no-deps --no-index dist/*.whl

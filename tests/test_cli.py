@@ -1,6 +1,7 @@
 """The command line: what it prints, and how it exits."""
 
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import trailproxy
 from trailproxy import __version__
 from trailproxy.cli import BAD_CONFIGURATION, FAILED, OK, main
 
@@ -18,9 +20,16 @@ routes: [{name: all, match: {path_prefix: /}, upstream: app}]
 """
 
 
-def _run(*words: str) -> subprocess.CompletedProcess[str]:
+def _run(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "trailproxy", *words]
-    return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    return subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+        env={**os.environ, **environment},
+    )
 
 
 @pytest.fixture
@@ -81,10 +90,13 @@ def test_the_schema_is_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert "listeners" in schema["$defs"]["Settings"]["properties"]
 
 
-def test_the_version_names_the_codec() -> None:
-    told = _run("--version")
+@pytest.mark.parametrize("pure", ["0", "1"])
+def test_the_version_says_which_build_runs(pure: str) -> None:
+    told = _run("--version", TRAILPROXY_PURE=pure)
     assert told.returncode == OK
-    assert f"trailproxy {__version__} (codec h2, Python 3." in told.stdout
+    built = any(Path(trailproxy.__file__).parent.glob("wire/native.*.so"))
+    which = "compiled" if built and pure == "0" else "pure Python"
+    assert f"trailproxy {__version__} (native codec, {which}; Python 3." in told.stdout
 
 
 def test_the_demo_shows_head_body_and_trailers() -> None:

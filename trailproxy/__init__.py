@@ -25,4 +25,8 @@ snapshot                the compiled configuration
 origin                  the connections to one upstream
 """
 
+from trailproxy.flavour import prefer_source
+
 __version__ = "0.1.0"
+
+prefer_source()

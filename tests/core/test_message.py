@@ -4,6 +4,7 @@ import pytest
 
 from trailproxy.core.message import (
     NEVER_TRAILERS,
+    Hop,
     is_grpc,
     request_to_relay,
     response_to_relay,
@@ -12,7 +13,8 @@ from trailproxy.core.message import (
     vet_trailers,
 )
 from trailproxy.wire.errors import HTTP2Error
-from trailproxy.wire.fields import Field, Fields
+from trailproxy.wire.field import Field
+from trailproxy.wire.fields import Fields
 
 VIA = (b"via", b"2.0 trailproxy")
 
@@ -25,7 +27,7 @@ def _request(*extra: tuple[str, str], method: str = "GET", authority: str = "a.e
 
 
 def _relayed(*extra: tuple[str, str], **kwargs: str) -> list[tuple[bytes, bytes]]:
-    fields = request_to_relay(_request(*extra, **kwargs), "192.0.2.7", "http")
+    fields = request_to_relay(_request(*extra, **kwargs), Hop("192.0.2.7", "http"))
     return [(field.name, field.value) for field in fields]
 
 
@@ -70,7 +72,7 @@ def test_what_earlier_proxies_said_is_kept() -> None:
 def test_cookies_order_and_never_indexed_marks_are_kept() -> None:
     secret = Field(b"authorization", b"s3cret", never_indexed=True)
     head = Fields([*_request(("cookie", "a=1"), ("x-b", "2"), ("cookie", "c=3")), secret])
-    relayed = list(request_to_relay(head, "p", "http"))
+    relayed = list(request_to_relay(head, Hop("p", "http")))
     assert [f.name for f in relayed[4:8]] == [b"cookie", b"x-b", b"cookie", b"authorization"]
     assert relayed[7].never_indexed
 
@@ -99,7 +101,7 @@ def test_where_a_request_stops(method: str, hops: str, stops: bool) -> None:
 
 def test_a_response_gets_a_date_only_where_it_has_none() -> None:
     bare = response_to_relay(Fields.of([(":status", "200")]), b"today")
-    assert [tuple(f[:2]) for f in bare] == [(b":status", b"200"), (b"date", b"today"), VIA]
+    assert [(f.name, f.value) for f in bare] == [(b":status", b"200"), (b"date", b"today"), VIA]
     dated = response_to_relay(Fields.of([(":status", "200"), ("date", "then")]), b"today")
     assert dated.all(b"date") == [b"then"]
     assert dated.all(b"via") == [b"2.0 trailproxy"]

@@ -15,7 +15,8 @@ from trailproxy.core.fault import Cause, Side
 from trailproxy.core.message import NEVER_TRAILERS
 from trailproxy.core.record import Direction, Outcome
 from trailproxy.wire.errors import HTTP2Error
-from trailproxy.wire.fields import Field, Fields
+from trailproxy.wire.field import Field
+from trailproxy.wire.fields import Fields
 
 OK = Fields.of([(":status", "200"), ("x-first", "seen")])
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.records import record_of
 from trailproxy.core.fault import Cause, Initiator, Side
 from trailproxy.core.record import Ending, Progress, Record
 from trailproxy.ops.access_log import AccessLog, grpc_name
@@ -48,7 +49,7 @@ def exchange(**changes: Any) -> Record:
         "response_bytes": 34,
         "response_trailers": 2,
     }
-    return Record(**(words | changes))
+    return record_of(**(words | changes))
 
 
 def lines(text: str | bytes) -> list[dict[str, Any]]:

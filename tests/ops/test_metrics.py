@@ -14,8 +14,17 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
 import trailproxy
+from tests.support.records import record_of
 from trailproxy.core.fault import Cause, Initiator, Side
-from trailproxy.core.record import Direction, Ending, Observer, Outcome, Progress, Record, Tally
+from trailproxy.core.record import (
+    Direction,
+    Ending,
+    Observer,
+    Outcome,
+    Progress,
+    Record,
+    Tally,
+)
 from trailproxy.ops.access_log import AccessLog
 from trailproxy.ops.metrics import BUCKETS, Metrics, Totals, renderer
 
@@ -40,7 +49,7 @@ def exchange(**changes: Any) -> Record:
         "request_ending": Ending.END,
         "response_ending": Ending.TRAILERS,
     }
-    return Record(**(words | changes))
+    return record_of(**(words | changes))
 
 
 def lost(cause: Cause = Cause.UPSTREAM_GONE, side: Side | None = Side.UPSTREAM) -> dict[str, Any]:

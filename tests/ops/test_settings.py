@@ -68,7 +68,11 @@ def test_the_least_that_is_enough_has_the_documented_defaults():
     )
     assert (route.match, route.upstream) == (Match(authority=None, path_prefix=None), "app")
     assert (route.timeouts.response_head, route.timeouts.idle, route.timeouts.total) == (15, 60, 0)
-    assert (settings.admin.bind, settings.codec, settings.workers) == ("127.0.0.1:9901", "h2", 1)
+    assert (settings.admin.bind, settings.codec, settings.workers) == (
+        "127.0.0.1:9901",
+        "native",
+        1,
+    )
     assert (settings.access_log.path, settings.drain_timeout) == ("stdout", 30)
     assert settings.limits == Limits(
         max_concurrent_streams=250,
@@ -402,7 +406,7 @@ def test_a_weight_below_1():
 
 def test_a_long_value_is_cut_short():
     assert refusal(WHOLE + f"codec: {'h' * 500}\n") == (
-        f't.yaml:7: codec: must be h2, not "{"h" * 80}…"'
+        f't.yaml:7: codec: must be native or h2, not "{"h" * 80}…"'
     )
 
 
@@ -443,7 +447,7 @@ def test_a_way_to_balance_that_there_is_not():
 
 
 def test_a_codec_that_there_is_not():
-    assert refusal(WHOLE + "codec: native\n") == 't.yaml:7: codec: must be h2, not "native"'
+    assert refusal(WHOLE + "codec: h3\n") == 't.yaml:7: codec: must be native or h2, not "h3"'
 
 
 @pytest.mark.parametrize("workers", ["2", "0", '"auto"'])
@@ -638,7 +642,7 @@ def test_all_problems_are_told_in_the_order_of_the_file():
         ("codec", 7),
         ("workers", 9),
     ]
-    assert problems[2] == Problem("codec", 7, 'must be h2, not "h3"')
+    assert problems[2] == Problem("codec", 7, 'must be native or h2, not "h3"')
     assert len(str(refused.value).splitlines()) == 4
 
 

@@ -3,6 +3,7 @@
 For what a connection promises to whoever uses it; conversations are at the table.
 """
 
+from tests.support.codec import CODEC
 from tests.support.parts import Said
 from tests.support.table import WIDE, Notebook, Peer
 from trailproxy.core.connection import Connection
@@ -72,7 +73,7 @@ class Pair:
         serves = side is Side.DOWNSTREAM
         ours, theirs = (Role.SERVER, Role.CLIENT) if serves else (Role.CLIENT, Role.SERVER)
         self.core = Connection(
-            make_codec("h2", ours, WIDE), side, self.diary, self.notes, self.tally
+            make_codec(CODEC, ours, WIDE), side, self.diary, self.notes, self.tally
         )
         params = WireParams(stream_window=peer_window, connection_window=1 << 24)
         self.peer = Peer(theirs, params, "peer")

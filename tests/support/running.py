@@ -23,6 +23,8 @@ from typing import Any, Final
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.support.codec import CODEC
+
 ROOT: Final = Path(__file__).parents[2]
 PATIENCE_S: Final = 10.0
 
@@ -260,7 +262,7 @@ def settings(upstream: str | Mapping[str, Any], **changes: Any) -> Settings:
         "upstreams": [{"name": "app", **keys}],
         "routes": [{"name": "all", "match": {"path_prefix": "/"}, "upstream": "app"}],
         "admin": {"bind": f"127.0.0.1:{free_port()}"},
-        "codec": "h2",
+        "codec": CODEC,
         "drain_timeout": "5s",
         **changes,
     }

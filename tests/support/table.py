@@ -8,6 +8,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from tests.support.clock import FakeClock
+from tests.support.codec import CODEC, OTHER
 from tests.support.parts import Data, Head, Reset, Said, Trailers
 from trailproxy.core.clock import DateStamp, Wheel
 from trailproxy.core.connection import Connection
@@ -79,7 +80,7 @@ class Peer:
 
     def __init__(self, role: Role, params: WireParams, name: str) -> None:
         self.name = name
-        self.codec: Codec = make_codec("h2", role, params)
+        self.codec: Codec = make_codec(OTHER, role, params)
         self.core: Connection
         self.sid = 0  # the stream that is spoken of
         self.heard: dict[int, list[Said]] = {}
@@ -261,7 +262,7 @@ class Table:
             self.connect()
 
     def _core(self, role: Role, side: Side, host: object, params: WireParams) -> Connection:
-        codec = make_codec("h2", role, params)
+        codec = make_codec(CODEC, role, params)
         return Connection(codec, side, host, self.notes, self.tallies[side])  # type: ignore[arg-type]
 
     def connect(self) -> None:

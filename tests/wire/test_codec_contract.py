@@ -22,7 +22,8 @@ from trailproxy.wire.events import (
     TrailersReceived,
     WindowOpened,
 )
-from trailproxy.wire.fields import Field, Fields
+from trailproxy.wire.field import Field
+from trailproxy.wire.fields import Fields
 
 SMALL = WireParams(
     max_concurrent_streams=2,

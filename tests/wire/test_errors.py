@@ -17,5 +17,5 @@ def test_an_error_carries_what_it_would_be_on_the_wire() -> None:
 
 
 def test_a_codec_that_does_not_exist_is_named_with_those_that_do() -> None:
-    with pytest.raises(ValueError, match="unknown codec 'h3'; there is h2"):
+    with pytest.raises(ValueError, match="unknown codec 'h3'; there is native, h2"):
         make_codec("h3", Role.CLIENT, WireParams())

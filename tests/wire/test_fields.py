@@ -3,7 +3,8 @@
 import pytest
 
 from trailproxy.wire.errors import HTTP2Error
-from trailproxy.wire.fields import BAD_LENGTH, NO_LENGTH, Field, Fields, Kind
+from trailproxy.wire.field import Field
+from trailproxy.wire.fields import BAD_LENGTH, NO_LENGTH, Fields, Kind
 
 REQUEST = [(":method", "GET"), (":scheme", "https"), (":authority", "a"), (":path", "/")]
 

@@ -8,7 +8,16 @@ from typing import Final, final
 from trailproxy.core.fault import Cause
 from trailproxy.core.lane import Lane
 from trailproxy.core.message import trailers_to_relay
-from trailproxy.core.record import Direction, Ending, Observer, Outcome, Record
+from trailproxy.core.record import (
+    RELAYED,
+    RESPONSE,
+    TRAILERS,
+    Direction,
+    Observer,
+    Outcome,
+    Record,
+)
+from trailproxy.wire.field import GRPC_STATUS, TRAILER
 from trailproxy.wire.fields import Fields
 
 
@@ -26,34 +35,34 @@ class TrailerBooks:
 
     def head_came(self, head: Fields) -> None:
         """Note what the response head promises."""
-        self._announced = head.get(b"trailer") is not None
+        self._announced = head.find(TRAILER) is not None
         if self._record.grpc:
-            self._note_status(head.get(b"grpc-status"))
+            self._note_status(head.find(GRPC_STATUS))
 
     def trailers_came(self, direction: Direction, trailers: Fields) -> Fields:
         """Return what may travel on."""
         kept, removed = trailers_to_relay(trailers)
         if removed:
             self._observer.trailer_fields_removed(direction, self._record.route, removed)
-        if direction is Direction.RESPONSE:
+        if direction is RESPONSE:
             if self._ends_at_head:
                 self.enter(direction, Outcome.DROPPED, Cause.NOT_ALLOWED)
                 return Fields(())
-            status = kept.get(b"grpc-status")
+            status = kept.find(GRPC_STATUS)
             if status is not None:
                 self._note_status(status)
         return kept
 
     def lane_done(self, direction: Direction, lane: Lane) -> None:
         """Enter what became of the section of a message whose end has departed."""
-        bare = direction is Direction.RESPONSE and self._ends_at_head
-        if lane.ending is Ending.TRAILERS:
-            self.enter(direction, Outcome.RELAYED)
+        bare = direction is RESPONSE and self._ends_at_head
+        if lane.ending is TRAILERS:
+            self.enter(direction, RELAYED)
         elif bare:
             return  # it may have none, and what came was entered as dropped
         elif lane.trailers_came:
             self.enter(direction, Outcome.EMPTY)
-        elif direction is Direction.RESPONSE and (self._announced or self._grpc_owed):
+        elif direction is RESPONSE and (self._announced or self._grpc_owed):
             self.enter(direction, Outcome.MISSING)
 
     def enter(self, direction: Direction, outcome: Outcome, cause: Cause | None = None) -> None:

@@ -8,6 +8,8 @@ without room is remembered and gets its turn when there is room again.
 from collections.abc import Callable, Iterable
 from typing import Final, final
 
+from mypy_extensions import i64
+
 from trailproxy.core.fault import GONE, PROTOCOL, RESET, Cause, Fault, Initiator, Scope, Side
 from trailproxy.core.goodbye import Goodbye
 from trailproxy.core.lane import Lane
@@ -20,6 +22,7 @@ from trailproxy.wire.errors import ErrorCode
 from trailproxy.wire.events import (
     ConnectionFault,
     DataReceived,
+    Event,
     GoAwayReceived,
     HeadReceived,
     PeerSettings,
@@ -31,30 +34,10 @@ from trailproxy.wire.events import (
 )
 from trailproxy.wire.fields import Fields
 
-_Rare = StreamReset | StreamFault | PeerSettings | GoAwayReceived | PongReceived | ConnectionFault
-
 
 @final
 class Connection:
     """One HTTP/2 connection of the proxy, on either side."""
-
-    __slots__ = (
-        "_goodbye",
-        "_host",
-        "_observer",
-        "_tally",
-        "_turns",
-        "away",
-        "closing",
-        "codec",
-        "fault",
-        "owed",
-        "ready",
-        "side",
-        "streams",
-        "wake",
-        "writable",
-    )
 
     def __init__(
         self, codec: Codec, side: Side, host: Host, observer: Observer, tally: Tally
@@ -62,10 +45,12 @@ class Connection:
         # set once
         self.codec: Final = codec
         self.side: Final = side
+        self._serves: Final = side is Side.DOWNSTREAM
         self._host: Final = host
         self._observer: Final = observer
         self._tally: Final = tally
         self.wake: Callable[[], None] = _nothing  # by the rim: there is output, or an end
+        self.woken = False  # the rim knows; it takes this back when it has flushed
         # read by the rim and the host
         self.streams: Final[dict[int, Stream]] = {}
         self.writable = True  # the socket takes more; set by the rim
@@ -73,7 +58,7 @@ class Connection:
         self.away = False  # no new streams: GOAWAY, used-up ids, or a broken connection
         self.closing = False  # nothing is left to do: write the output and close
         self.fault: Fault | None = None  # what broke the connection
-        self.owed = 0  # credit received and not yet paid: octets that wait for slower sinks
+        self.owed: i64 = 0  # credit received and not yet paid: octets that wait for slower sinks
         # ours
         self._goodbye: Final = Goodbye(codec, side, observer)
         self._turns: Final = Turns(tally)  # of the lanes without room
@@ -94,7 +79,7 @@ class Connection:
                 self._on_trailers(event)
             else:
                 self._on_rare(event)
-        self.wake()
+        self.nudge()
 
     def _on_data(self, event: DataReceived) -> None:
         self._tally.bytes_received += len(event.data)
@@ -130,14 +115,14 @@ class Connection:
         if feeds is not None:
             feeds.trailers(event.fields)
 
-    def _on_window(self, sid: int) -> None:
+    def _on_window(self, sid: i64) -> None:
         if sid == 0:
             self.take_turns()
             return
         stream = self.streams.get(sid)
         self._turns.call(None if stream is None else stream.drains)
 
-    def _on_rare(self, event: _Rare) -> None:
+    def _on_rare(self, event: Event) -> None:
         if isinstance(event, StreamReset):
             self._on_reset(event)
         elif isinstance(event, StreamFault):
@@ -150,7 +135,7 @@ class Connection:
         elif isinstance(event, PongReceived):
             if self._goodbye.answered(event.payload):
                 self.drain_finally()
-        else:
+        elif isinstance(event, ConnectionFault):
             self._on_broken(event)
 
     def _on_broken(self, event: ConnectionFault) -> None:
@@ -165,7 +150,7 @@ class Connection:
         if stream is None:
             return
         cause = RESET[self.side]
-        if self.side is Side.UPSTREAM and event.code == ErrorCode.REFUSED_STREAM:
+        if not self._serves and event.code == ErrorCode.REFUSED_STREAM:
             cause = Cause.UPSTREAM_REFUSED
         self._note(stream, Initiator.PEER, event.code, cause)
         why = f"{self.side} reset the stream"
@@ -183,13 +168,12 @@ class Connection:
         if event.trailers and stream.owner is not None:
             stream.owner.trailers_rejected(stream)
         # the sin is this peer's: the other side only hears that the message was cut short
-        upstream = self.side is Side.UPSTREAM
-        code = ErrorCode.INTERNAL_ERROR if upstream else ErrorCode.CANCEL
+        code = ErrorCode.CANCEL if self._serves else ErrorCode.INTERNAL_ERROR
         self._drop(stream, Fault(self.side, Scope.STREAM, cause, code, event.why))
 
     def _on_goaway(self, event: GoAwayReceived) -> None:
         self._observer.goaway(self.side, Direction.RECEIVED, event.code)
-        if self.side is Side.DOWNSTREAM:
+        if self._serves:
             return  # a client's GOAWAY speaks of pushed streams; there are none
         self.away = True
         why = f"upstream went away: {event.why}" if event.why else "upstream went away"
@@ -211,7 +195,7 @@ class Connection:
         self.closing = True
         self._tally.connections -= 1
         self._changed()
-        self.wake()
+        self.nudge()
 
     def lost_socket(self, why: str) -> None:
         """The peer's socket closed."""
@@ -228,7 +212,7 @@ class Connection:
             return None
         return self._take_up(sid)
 
-    def send_headers(self, sid: int, fields: Fields, end: bool) -> bool:
+    def send_headers(self, sid: i64, fields: Fields, end: bool) -> bool:
         """Send a head; False if the stream cannot take one any more.
 
         Raises:
@@ -242,10 +226,10 @@ class Connection:
         if end:
             stream.ended = True
             self._settle(stream)
-        self.wake()
+        self.nudge()
         return True
 
-    def send_data(self, sid: int, data: bytes, end: bool) -> bool:
+    def send_data(self, sid: i64, data: bytes, end: bool) -> bool:
         """Send body octets, no more than `room(sid)`; False if the stream cannot take them."""
         stream = self.streams.get(sid)
         if stream is None or stream.ended or not stream.head_sent:
@@ -255,11 +239,11 @@ class Connection:
         if end:
             stream.ended = True
             self._settle(stream)
-        self.wake()
+        self.nudge()
         return True
 
     def send_trailers(
-        self, sid: int, trailers: Iterable[tuple[str | bytes, str | bytes]] | Fields
+        self, sid: i64, trailers: Iterable[tuple[str | bytes, str | bytes]] | Fields
     ) -> bool:
         """Send trailers and end the stream: the one door through which they reach the wire.
 
@@ -277,7 +261,7 @@ class Connection:
         fields = vet_trailers(trailers)
         stream = self.streams.get(sid)
         if stream is None or stream.end_said or not stream.head_sent:
-            direction = Direction.RESPONSE if self.side is Side.DOWNSTREAM else Direction.REQUEST
+            direction = Direction.RESPONSE if self._serves else Direction.REQUEST
             self._observer.trailers(direction, Outcome.DROPPED, "", Cause.STREAM_OVER)
             return False
         lane = stream.drains
@@ -287,28 +271,28 @@ class Connection:
         self.codec.send_trailers(sid, fields)
         stream.ended = True
         self._settle(stream)
-        self.wake()
+        self.nudge()
         return True
 
-    def reset(self, stream: Stream, code: int, cause: Cause) -> None:
+    def reset(self, stream: Stream, code: i64, cause: Cause) -> None:
         """Send RST_STREAM; for a stream that is over, do nothing."""
         if stream.over:
             return
         self._note(stream, Initiator.PROXY, code, cause)
         self.codec.reset(stream.sid, code)
         self._forget(stream)
-        self.wake()
+        self.nudge()
 
-    def room(self, sid: int) -> int:
+    def room(self, sid: i64) -> i64:
         """Return how many body octets may be sent on a stream now."""
         return self.codec.sendable(sid) if self.writable else 0
 
-    def credit(self, sid: int, octets: int) -> None:
+    def credit(self, sid: i64, octets: i64) -> None:
         """Give window octets back to the peer."""
         self.owed -= octets
         if octets and self.fault is None:
             self.codec.consumed(sid, octets)
-            self.wake()
+            self.nudge()
 
     def wait(self, lane: Lane) -> None:
         """Remember a lane that ran out of room."""
@@ -325,19 +309,19 @@ class Connection:
         """Ask the peer to open no more streams; the second step follows its answer to a PING."""
         if self.fault is None:
             self._goodbye.ask()
-            self.wake()
+            self.nudge()
 
     def drain_finally(self) -> None:
         """Name the last stream that is taken, and close when all are over."""
         if self.fault is None and self._goodbye.name_last():
             self._close_when_idle()
-            self.wake()
+            self.nudge()
 
     def retire(self) -> None:
         """Open no more streams of ours, and close when those in flight are over."""
         self.away = True
         self._close_when_idle()
-        self.wake()
+        self.nudge()
 
     @property
     def draining(self) -> bool:
@@ -345,13 +329,13 @@ class Connection:
         return self._goodbye.asked and not self._goodbye.named
 
     def _close_when_idle(self) -> None:
-        done = self._goodbye.named if self.side is Side.DOWNSTREAM else self.away
+        done = self._goodbye.named if self._serves else self.away
         if done and not self.streams:
             self.closing = True
 
     # -- streams that come and go --------------------------------------------------------
 
-    def _take_up(self, sid: int) -> Stream:
+    def _take_up(self, sid: i64) -> Stream:
         stream = self.streams[sid] = Stream(self, sid)
         self._tally.streams += 1
         return stream
@@ -382,7 +366,7 @@ class Connection:
         self._close_when_idle()
         self._changed()
 
-    def _note(self, stream: Stream, initiator: Initiator, code: int, cause: Cause) -> None:
+    def _note(self, stream: Stream, initiator: Initiator, code: i64, cause: Cause) -> None:
         owner = stream.owner
         progress = Progress.BEFORE_HEAD if owner is None else owner.progress(stream)
         self._observer.stream_reset(self.side, initiator, code, progress, cause)
@@ -391,6 +375,12 @@ class Connection:
 
     def _changed(self) -> None:
         self._host.connection_changed(self)
+
+    def nudge(self) -> None:
+        """Tell the rim that there is output, or an end; once until it has flushed."""
+        if not self.woken:
+            self.woken = True
+            self.wake()
 
 
 def _nothing() -> None:

@@ -11,8 +11,17 @@ from typing import TYPE_CHECKING, Final, final
 from trailproxy.core.books import TrailerBooks
 from trailproxy.core.fault import UNPROCESSED, Cause, Fault, Initiator, Scope, Side, ours
 from trailproxy.core.lane import Lane, Phase
-from trailproxy.core.message import is_grpc, request_to_relay, response_to_relay, stops_here
-from trailproxy.core.record import Direction, Ending, Outcome, Progress, Record
+from trailproxy.core.message import Request, response_to_relay, status_of
+from trailproxy.core.record import (
+    CANCELLED,
+    REQUEST,
+    RESPONSE,
+    Direction,
+    Ending,
+    Outcome,
+    Progress,
+    Record,
+)
 from trailproxy.core.reply import Reply, last_hop_reply, reply_for
 from trailproxy.core.stream import Stream
 from trailproxy.core.watch import NO_DEADLINES, Watch
@@ -32,6 +41,7 @@ class Exchange:
     """One request and its response, between a downstream and an upstream stream."""
 
     __slots__ = (
+        "_asked",
         "_books",
         "_farewell",
         "_finished",
@@ -46,29 +56,27 @@ class Exchange:
         "up",
     )
 
-    def __init__(self, front: "Front", stream: Stream, head: Fields) -> None:
+    def __init__(self, front: "Front", stream: Stream, request: Request) -> None:
         proxy = front.proxy
         self._front: Final = front
         self.down: Final = stream
         self.up: Stream | None = None
-        self.request: Final = Lane(self, stream, proxy.tallies[Side.DOWNSTREAM])
-        self.response: Final = Lane(self, None, proxy.tallies[Side.UPSTREAM])
-        self.affinity = front.peer
+        self.request: Final = Lane(self, stream, proxy.downstream)
+        self.response: Final = Lane(self, None, proxy.upstream)
+        self.affinity = request.hop.peer
+        self._asked: Final = request
         self._upstream: Upstream | None = None
         self._watch = Watch(NO_DEADLINES, proxy.wheel, self._moves, self.expire)
         self._farewell: tuple[Stream, int, Cause] | None = None  # a reset behind the last part
         self._finished = False
-        method = head.get(b":method") or b""
-        authority = head.get(b":authority") or head.get(b"host") or b""
         self.record: Final = Record(
             listener=front.listener,
-            route="",
-            method=method.decode("latin-1"),
-            authority=authority.decode("latin-1"),
-            path=(head.get(b":path") or b"").decode("latin-1"),
-            peer=front.peer,
+            method=request.method,
+            authority=request.authority.decode("latin-1"),
+            path=request.path.decode("latin-1"),
+            peer=request.hop.peer,
             began=proxy.wheel.time(),
-            grpc=is_grpc(head),
+            grpc=request.grpc,
         )
         self._books: Final = TrailerBooks(proxy.observer, self.record)
         stream.owner = self
@@ -77,15 +85,14 @@ class Exchange:
 
     # -- the beginning -------------------------------------------------------------------
 
-    def begin(self, head: Fields, end: bool) -> None:
+    def begin(self, end: bool) -> None:
         """Find the request its route and its upstream."""
-        front, record = self._front, self.record
-        path = head.get(b":path") or b""
-        route = front.proxy.router.match(record.authority.encode("latin-1"), path)
+        front, record, asked = self._front, self.record, self._asked
+        route = front.proxy.router.match(asked.authority, asked.path)
         record.route = "" if route is None else route.name
         front.proxy.began(self)
         self.request.phase = Phase.ENDED if end else Phase.BODY
-        if stops_here(head):
+        if asked.stops:
             self._answer(last_hop_reply(front.proxy.date()))
             return
         if route is None:
@@ -94,7 +101,7 @@ class Exchange:
         self._watch = Watch(route.deadlines, front.proxy.wheel, self._moves, self.expire)
         self._upstream = route.share.pick()
         record.upstream = self._upstream.name
-        self.request.open(request_to_relay(head, front.peer, front.scheme), end)
+        self.request.open(asked.relayed, end)
         self._lease()
 
     def _lease(self) -> None:
@@ -133,7 +140,7 @@ class Exchange:
             self.down.connection.send_headers(self.down.sid, fields, end=False)
             return
         record, proxy = self.record, self._front.proxy
-        record.status = int(fields.get(b":status") or b"0")
+        record.status = status_of(fields)
         record.response_head_at = proxy.wheel.time()
         self._watch.head_came()
         self._books.head_came(fields)
@@ -150,14 +157,14 @@ class Exchange:
 
     def trailers_rejected(self, stream: Stream) -> None:
         """The peer's trailers were malformed; `stream_gone` follows."""
-        direction = Direction.REQUEST if stream is self.down else Direction.RESPONSE
+        direction = REQUEST if stream is self.down else RESPONSE
         self._books.enter(direction, Outcome.REJECTED)
 
     def lane_done(self, lane: Lane) -> None:
         """The end of one message has departed."""
         if lane is self.request or not self.record.answered:
             self._books.lane_done(self._direction(lane), lane)
-        if lane is self.request and self.response.phase is Phase.HEAD:
+        if lane is self.request and self.response.phase == Phase.HEAD:
             self._watch.await_head()
         self._say_farewell()
         self._finish_if_over()
@@ -175,7 +182,7 @@ class Exchange:
 
     def _upstream_gone(self, fault: Fault) -> None:
         request, response = self.request, self.response
-        if response.phase is Phase.HEAD:
+        if response.phase == Phase.HEAD:
             if not self._retry(fault):
                 self._refuse(fault)
             return
@@ -196,9 +203,9 @@ class Exchange:
 
     def _downstream_gone(self, fault: Fault) -> None:
         request, response = self.request, self.response
-        if response.phase is not Phase.DONE:
+        if response.phase != Phase.DONE:
             self._blame(fault)
-        if request.phase >= Phase.ENDED and request.phase is not Phase.ABORTED:
+        if request.phase >= Phase.ENDED and request.phase != Phase.ABORTED:
             response.cut()
             if fault.code == ErrorCode.NO_ERROR:
                 # the client only stopped listening: what it said still departs
@@ -234,7 +241,7 @@ class Exchange:
 
     def _refuse(self, fault: Fault) -> None:
         """No response head has come, and none will: answer in the upstream's place."""
-        if self.response.phase is not Phase.HEAD:
+        if self.response.phase != Phase.HEAD:
             # nobody waits for an answer any more
             self.request.cut()
             self._finish_if_over()
@@ -252,7 +259,7 @@ class Exchange:
         record.status = reply.status
         record.grpc_status = reply.grpc_status
         if reply.grpc_status:
-            self._books.enter(Direction.RESPONSE, Outcome.SYNTHESIZED)
+            self._books.enter(RESPONSE, Outcome.SYNTHESIZED)
         self.request.cut()
         self._farewell = (self.down, ErrorCode.NO_ERROR, Cause.ANSWERED)
         bare = not reply.body or record.method == "HEAD"
@@ -281,9 +288,9 @@ class Exchange:
         if self._finished:
             return
         fault = ours(cause, cause.replace("_", " "), code=ErrorCode.INTERNAL_ERROR)
-        if self.response.phase is Phase.HEAD:
+        if self.response.phase == Phase.HEAD:
             self._refuse(fault)
-        elif self.response.phase is Phase.DONE:
+        elif self.response.phase == Phase.DONE:
             # the client has its whole response; only the rest of its request is given up
             self._cancel_upstream(ErrorCode.CANCEL, cause)
             self._farewell = (self.down, ErrorCode.NO_ERROR, cause)
@@ -328,17 +335,19 @@ class Exchange:
         self._watch.stop()
         record, request, response = self.record, self.request, self.response
         record.ended = self._front.proxy.wheel.time()
-        record.request_ending = request.ending or Ending.CANCELLED
-        record.response_ending = response.ending or Ending.CANCELLED
+        record.request_ending = request.ending or CANCELLED
+        record.response_ending = response.ending or CANCELLED
         record.request_bytes = request.departed
         record.response_bytes = response.departed
         record.request_trailers = request.trailers_departed
         record.response_trailers = response.trailers_departed
         self._front.proxy.finished(self)
         for stream in (self.down, self.up):
-            if stream is not None:
+            if stream is not None and not stream.over:
                 stream.connection.reset(stream, ErrorCode.INTERNAL_ERROR, Cause.INTERNAL)
-                stream.release()
+        self.down.release()
+        if self.up is not None:
+            self.up.release()
         request.release()
         response.release()
 
@@ -348,11 +357,11 @@ class Exchange:
         """Tell how far the response has come on this stream's side."""
         lane = self.response
         here = stream is self.down
-        if lane.phase is Phase.HEAD or lane.opened is None:
+        if lane.phase == Phase.HEAD or lane.opened is None:
             return Progress.BEFORE_HEAD
-        if lane.phase is Phase.DONE or (lane.phase is Phase.ENDED and not here):
+        if lane.phase == Phase.DONE or (lane.phase == Phase.ENDED and not here):
             return Progress.AFTER_END
-        if lane.phase is Phase.ENDED:
+        if lane.phase == Phase.ENDED:
             return Progress.TRAILERS
         return Progress.BODY if (lane.departed if here else lane.arrived) else Progress.HEAD
 
@@ -363,4 +372,4 @@ class Exchange:
         self.record.resets.append((stream.connection.side, initiator, code, progress, cause))
 
     def _direction(self, lane: Lane) -> Direction:
-        return Direction.REQUEST if lane is self.request else Direction.RESPONSE
+        return REQUEST if lane is self.request else RESPONSE

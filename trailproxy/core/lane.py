@@ -7,30 +7,33 @@ final: whatever happens to the source afterwards, the parked parts depart.
 """
 
 from collections import deque
-from enum import IntEnum
 from typing import Final, Protocol, final
 
-from trailproxy.core.record import Ending, Tally
+from mypy_extensions import i64
+
+from trailproxy.core.record import CANCELLED, END, TRAILERS, Ending, Tally
 from trailproxy.core.stream import Stream
 from trailproxy.wire.fields import Fields
 
 NO_QUANTUM: Final = 1 << 62
 
 
-class Phase(IntEnum):
+class Phase:
     """How far the message has come; the order of the values is the order of a life."""
 
-    HEAD = 0  # the final head is still to come
-    BODY = 1
-    ENDED = 2  # the source has said its end; parts may still be parked
-    DONE = 3  # the end has departed
-    ABORTED = 4  # cut short, or no longer wanted
+    HEAD: Final = 0  # the final head is still to come
+    BODY: Final = 1
+    ENDED: Final = 2  # the source has said its end; parts may still be parked
+    DONE: Final = 3  # the end has departed
+    ABORTED: Final = 4  # cut short, or no longer wanted
+
+    NAMES: Final = ("head", "body", "ended", "done", "aborted")
 
 
 class Source(Protocol):
     """Who is paid when octets depart."""
 
-    def credit(self, octets: int) -> None:
+    def credit(self, octets: i64) -> None:
         """Take back window octets."""
         ...
 
@@ -82,20 +85,20 @@ class Lane:
         self.owner: LaneOwner | None = owner
         self.source = source
         self.sink: Stream | None = None
-        self.phase = Phase.HEAD
+        self.phase: i64 = Phase.HEAD
         self.ending: Ending | None = None
         self.opened: Fields | None = None  # the final head, as it departs
         # parts that wait
         self._parked: deque[tuple[bytes, int]] = deque()  # octets, and the credit they carry
         self._trailers: Fields | None = None
-        self.parked_bytes = 0
-        self.credit_owed = 0  # credit received and not yet paid
+        self.parked_bytes: i64 = 0
+        self.credit_owed: i64 = 0  # credit received and not yet paid
         # counters
-        self.arrived = 0  # body octets
-        self.departed = 0  # body octets
+        self.arrived: i64 = 0  # body octets
+        self.departed: i64 = 0  # body octets
         self.trailers_came = False
-        self.trailers_departed = 0  # fields
-        self.moves = 0  # anything that came or went
+        self.trailers_departed: i64 = 0  # fields
+        self.moves: i64 = 0  # anything that came or went
         self._tally = tally  # of the source's side
 
     # -- forward: from the source --------------------------------------------------------
@@ -103,7 +106,7 @@ class Lane:
     def head(self, fields: Fields, end: bool) -> None:
         """Take a head from the source."""
         self.moves += 1
-        if self.owner is not None and self.phase is Phase.HEAD:
+        if self.owner is not None and self.phase == Phase.HEAD:
             self.owner.head_arrived(self, fields, end)
 
     def open(self, fields: Fields, end: bool) -> None:
@@ -113,14 +116,14 @@ class Lane:
         if self.sink is not None:
             self._send_head(self.sink, fields)
 
-    def data(self, data: bytes, credit: int, end: bool) -> None:
+    def data(self, data: bytes, credit: i64, end: bool) -> None:
         """Take a piece of body."""
         self.moves += 1
         self.credit_owed += credit
-        if self.phase is not Phase.BODY:
+        if self.phase != Phase.BODY:
             self._pay(credit)  # nobody wants it any more
             return
-        size = len(data)
+        size: i64 = len(data)
         self.arrived += size
         if end:
             self.phase = Phase.ENDED
@@ -137,7 +140,7 @@ class Lane:
         self.moves += 1
         if self.owner is None:
             return
-        if self.phase is not Phase.BODY:
+        if self.phase != Phase.BODY:
             self.owner.trailers_lost(self)
             return
         self.trailers_came = True
@@ -154,20 +157,20 @@ class Lane:
         if self.opened is not None:
             self._send_head(sink, self.opened)
 
-    def pump(self, quantum: int = NO_QUANTUM) -> bool:
+    def pump(self, quantum: i64 = NO_QUANTUM) -> bool:
         """Send what the sink has room for, at most `quantum` body octets.
 
         Returns:
             True if octets are left that wait for room.
         """
         sink = self.sink
-        if sink is None or self.phase is Phase.ABORTED:
+        if sink is None or self.phase == Phase.ABORTED:
             return False
         parked = self._parked
         connection, sid = sink.connection, sink.sid
         while parked:
             data, credit = parked[0]
-            size = len(data)
+            size: i64 = len(data)
             room = min(sink.room(), quantum)
             if size > room:
                 if room > 0:
@@ -178,12 +181,12 @@ class Lane:
                 connection.wait(self)
                 return True
             parked.popleft()
-            last = not parked and self.phase is Phase.ENDED and self._trailers is None
+            last = not parked and self.phase == Phase.ENDED and self._trailers is None
             self._depart(size, credit)
             quantum -= size
             connection.send_data(sid, data, last)
             if last:
-                self._finish(Ending.END)
+                self._finish(END)
                 return False
         if self._trailers is not None:
             self._send_trailers(sink, self._trailers)
@@ -197,24 +200,24 @@ class Lane:
     @property
     def end_waits(self) -> bool:
         """Whether the end is known, and parked behind body octets."""
-        return self.phase is Phase.ENDED and bool(self._parked)
+        return self.phase == Phase.ENDED and bool(self._parked)
 
     def _send_head(self, sink: Stream, head: Fields) -> None:
         self.moves += 1
-        bare = self.phase is Phase.ENDED and not self._parked and self._trailers is None
+        bare = self.phase == Phase.ENDED and not self._parked and self._trailers is None
         sink.connection.send_headers(sink.sid, head, bare)
         if bare:
-            self._finish(Ending.END)
+            self._finish(END)
         else:
             self.pump()
 
     def _send_trailers(self, sink: Stream, trailers: Fields) -> None:
         self._trailers = None
-        self.trailers_departed = len(trailers)
+        self.trailers_departed = len(trailers.items)
         sink.connection.send_trailers(sink.sid, trailers)
-        self._finish(Ending.TRAILERS if trailers else Ending.END)
+        self._finish(TRAILERS if trailers.items else END)
 
-    def _depart(self, size: int, credit: int) -> None:
+    def _depart(self, size: i64, credit: i64) -> None:
         self.moves += 1
         self.departed += size
         self.parked_bytes -= size
@@ -229,7 +232,7 @@ class Lane:
 
     # -- backward: credit and aborts -----------------------------------------------------
 
-    def _pay(self, credit: int) -> None:
+    def _pay(self, credit: i64) -> None:
         self.credit_owed -= credit
         if self.source is not None:
             self.source.credit(credit)
@@ -241,7 +244,7 @@ class Lane:
         self.cut(Ending.RESET)
         return True
 
-    def cut(self, ending: Ending = Ending.CANCELLED) -> None:
+    def cut(self, ending: Ending = CANCELLED) -> None:
         """Nobody wants the message any more: discard what is parked, and pay for it."""
         if self.phase >= Phase.DONE:
             return
@@ -265,7 +268,7 @@ class Lane:
     def replayable(self) -> bool:
         """Whether nothing but the head has departed, so that another sink could have it all."""
         return (
-            self.phase is not Phase.ABORTED
+            self.phase != Phase.ABORTED
             and self.opened is not None
             and self.departed == 0
             and self.trailers_departed == 0
@@ -274,7 +277,7 @@ class Lane:
     def rewind(self) -> None:
         """Leave a sink that took nothing, and wait for the next one."""
         self.sink = None
-        if self.phase is Phase.DONE:
+        if self.phase == Phase.DONE:
             self.phase = Phase.ENDED
             self.ending = None
 

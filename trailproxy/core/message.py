@@ -1,16 +1,34 @@
 """What a proxy changes in a message on its way (RFC 9110 section 7.6).
 
-Pure functions from field lists to field lists. What makes a message malformed
-is decided in `wire.fields`; here we decide what travels on, and what we add.
+From field lists to field lists. What makes a message malformed is decided in
+`wire.fields`; here we decide what travels on, and what we add. What becomes of a
+list that recurs is worked out once, and kept with it.
 """
 
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, final
 
 from trailproxy.wire.errors import HTTP2Error
-from trailproxy.wire.fields import Field, Fields
+from trailproxy.wire.field import (
+    AUTHORITY,
+    CONTENT_TYPE,
+    DATE,
+    HOST,
+    MAX_FORWARDS,
+    METHOD,
+    OTHER_PSEUDO,
+    PATH,
+    PLAIN,
+    STATUS,
+    X_FORWARDED_FOR,
+    X_FORWARDED_HOST,
+    X_FORWARDED_PROTO,
+    Field,
+    share,
+)
+from trailproxy.wire.fields import Fields, Recurring
 
-_VIA: Final = Field(b"via", b"2.0 trailproxy")
+_VIA: Final = share(Field(b"via", b"2.0 trailproxy"))
 
 #: Fields with no meaning behind the body (RFC 9110 section 6.5.1): they frame the
 #: message, route it, or belong to one connection.
@@ -30,55 +48,132 @@ NEVER_TRAILERS: Final = frozenset(
         b"upgrade",
     }
 )
-_REFORWARDED: Final = frozenset(
-    {b"host", b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host"}
-)
 
 
-def request_to_relay(head: Fields, peer: str, scheme: str) -> Fields:
+@final
+class Hop:
+    """What this hop adds to the requests of one client."""
+
+    __slots__ = ("_host", "forwarded_for", "forwarded_proto", "peer", "scheme")
+
+    def __init__(self, peer: str, scheme: str) -> None:
+        """Prepare for a client at the address `peer`, over "https" when it came by TLS."""
+        self.peer: Final = peer
+        self.scheme: Final = scheme
+        # one a client, and so not shared: thousands of clients would only churn the tables
+        self.forwarded_for: Final = Field(b"x-forwarded-for", peer.encode())
+        self.forwarded_proto: Final = share(Field(b"x-forwarded-proto", scheme.encode()))
+        self._host = Field(b"x-forwarded-host", b"")
+
+    def forwarded_host(self, authority: bytes) -> Field:
+        """Return the field for an authority; a client mostly speaks of one."""
+        if self._host.value != authority:
+            self._host = share(Field(b"x-forwarded-host", authority))
+        return self._host
+
+
+@final
+class Request:
+    """What a request head says, and what goes to the upstream in its place."""
+
+    __slots__ = ("authority", "grpc", "hop", "method", "path", "relayed", "stops")
+
+    def __init__(self, head: Fields, hop: Hop) -> None:
+        """Work out a head that is known to be well-formed."""
+        self.hop: Final = hop
+        self.method: Final = (head.find(METHOD) or b"").decode("latin-1")
+        self.authority: Final[bytes] = head.find(AUTHORITY) or head.find(HOST) or b""
+        self.path: Final[bytes] = head.find(PATH) or b""
+        self.grpc: Final = is_grpc(head)
+        self.stops: Final = stops_here(head)
+        self.relayed: Final = request_to_relay(head, hop)
+
+
+def understand(head: Fields, hop: Hop) -> Request:
+    """Return what a request head says; of one that recurs, what was worked out before."""
+    known = head.heir
+    if isinstance(known, Request) and known.hop is hop:
+        return known
+    request = Request(head, hop)
+    if head.recurring is not None:
+        request.relayed.recurring = Recurring()
+        head.heir = request
+    return request
+
+
+def request_to_relay(head: Fields, hop: Hop) -> Fields:
     """Rewrite a request head for the upstream.
 
     `:authority` takes the place of `host`; `via` and `x-forwarded-for` grow by
     this hop; `x-forwarded-proto` and `-host` are set where no earlier proxy has.
-
-    Args:
-        head: what the client sent, known to be well-formed.
-        peer: the client's address.
-        scheme: "https" when the client came over TLS, else "http".
     """
-    method = head.get(b":method")
-    authority = head.get(b":authority") or head.get(b"host") or b""
-    relayed = [f for f in head if f[0][:1] == b":" and f[0] != b":authority"]
-    relayed.append(Field(b":authority", authority))
-    countdown = method in (b"OPTIONS", b"TRACE")
-    for field in head:
-        name = field[0]
-        if name[:1] == b":" or name in _REFORWARDED:
-            continue
-        if countdown and name == b"max-forwards" and field[1].isdigit():
-            field = Field(name, b"%d" % max(int(field[1][:9]) - 1, 0))  # noqa: PLW2901
-        relayed.append(field)
-    earlier = [*head.all(b"x-forwarded-for"), peer.encode()]
-    relayed.append(Field(b"x-forwarded-for", b", ".join(earlier)))
-    proto = head.get(b"x-forwarded-proto") or scheme.encode()
-    relayed.append(Field(b"x-forwarded-proto", proto))
-    relayed.append(Field(b"x-forwarded-host", head.get(b"x-forwarded-host") or authority))
+    relayed = [
+        field
+        for field in head.items
+        if PLAIN < field.token <= OTHER_PSEUDO and field.token != AUTHORITY
+    ]
+    target = head.first(AUTHORITY) or Field(b":authority", head.find(HOST) or b"")
+    relayed.append(target)
+    for field in head.items:
+        if field.token == MAX_FORWARDS:
+            relayed.append(_one_hop_less(head, field))
+        elif field.token == PLAIN or field.token > X_FORWARDED_HOST:
+            relayed.append(field)
+    relayed.append(_forwarded_for(head, hop))
+    relayed.append(head.first(X_FORWARDED_PROTO) or hop.forwarded_proto)
+    relayed.append(head.first(X_FORWARDED_HOST) or hop.forwarded_host(target.value))
     relayed.append(_VIA)
     return Fields(relayed)
 
 
+def _forwarded_for(head: Fields, hop: Hop) -> Field:
+    if head.first(X_FORWARDED_FOR) is None:
+        return hop.forwarded_for
+    earlier = head.all(b"x-forwarded-for")
+    return Field(b"x-forwarded-for", b", ".join([*earlier, hop.forwarded_for.value]))
+
+
+def _one_hop_less(head: Fields, field: Field) -> Field:
+    """Count Max-Forwards down, for the methods that have it (RFC 9110 section 7.6.2)."""
+    if not _counts_hops(head) or not field.value.isdigit():
+        return field
+    return Field(field.name, b"%d" % max(int(field.value[:9]) - 1, 0))
+
+
+@final
+class _Response:
+    """What goes to the client in a recurring head's place, at one moment."""
+
+    __slots__ = ("date", "relayed")
+
+    def __init__(self, date: bytes, relayed: Fields) -> None:
+        self.date: Final = date
+        self.relayed: Final = relayed
+
+
 def response_to_relay(head: Fields, date: bytes) -> Fields:
     """Rewrite a final response head for the client: `via` grows, a missing `date` is added."""
-    if head.get(b"date") is None:
-        return Fields([*head, Field(b"date", date), _VIA])
-    return Fields([*head, _VIA])
+    known = head.heir
+    if isinstance(known, _Response) and known.date == date:
+        return known.relayed
+    items = head.items.copy()
+    if head.find(DATE) is None:
+        items.append(share(Field(b"date", date)))
+    items.append(_VIA)
+    relayed = Fields(items)
+    if head.recurring is not None:
+        relayed.recurring = Recurring()
+        head.heir = _Response(date, relayed)
+    return relayed
 
 
 def trailers_to_relay(trailers: Fields) -> tuple[Fields, int]:
     """Return the trailers that may travel on, and how many fields had to stay behind."""
-    kept = [f for f in trailers if f[0] not in NEVER_TRAILERS]
-    removed = len(trailers) - len(kept)
-    return (Fields(kept) if removed else trailers), removed
+    for field in trailers.items:
+        if field.name in NEVER_TRAILERS:
+            kept = [f for f in trailers.items if f.name not in NEVER_TRAILERS]
+            return Fields(kept), len(trailers) - len(kept)
+    return trailers, 0
 
 
 def vet_trailers(trailers: Iterable[tuple[str | bytes, str | bytes]] | Fields) -> Fields:
@@ -91,20 +186,29 @@ def vet_trailers(trailers: Iterable[tuple[str | bytes, str | bytes]] | Fields) -
     wrong = fields.illegal_field()
     if wrong:
         raise HTTP2Error(f"{wrong} in trailers")
-    for field in fields:
-        if field[0] in NEVER_TRAILERS:
-            raise HTTP2Error(f"field {field[0].decode()!r} is not allowed in trailers")
+    for field in fields.items:
+        if field.name in NEVER_TRAILERS:
+            raise HTTP2Error(f"field {field.name.decode()!r} is not allowed in trailers")
     return fields
+
+
+def status_of(head: Fields) -> int:
+    """Return the status of a response head."""
+    return int(head.find(STATUS) or b"0")
 
 
 def is_grpc(head: Fields) -> bool:
     """Tell whether a head belongs to gRPC, whatever its message encoding."""
-    content_type = head.get(b"content-type") or b""
+    content_type = head.find(CONTENT_TYPE) or b""
     rest = content_type[16:17]
     return content_type[:16] == b"application/grpc" and rest in (b"", b"+", b";")
 
 
 def stops_here(head: Fields) -> bool:
     """Tell whether a TRACE or OPTIONS has no hops left (RFC 9110 section 7.6.2)."""
-    method = head.get(b":method")
-    return method in (b"OPTIONS", b"TRACE") and head.get(b"max-forwards") == b"0"
+    return head.find(MAX_FORWARDS) == b"0" and _counts_hops(head)
+
+
+def _counts_hops(head: Fields) -> bool:
+    method = head.find(METHOD)
+    return method == b"OPTIONS" or method == b"TRACE"  # a tuple would be built

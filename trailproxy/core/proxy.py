@@ -10,6 +10,7 @@ from trailproxy.core.clock import Wheel
 from trailproxy.core.connection import Connection
 from trailproxy.core.exchange import Exchange
 from trailproxy.core.fault import Cause, Side
+from trailproxy.core.message import Hop, understand
 from trailproxy.core.record import Observer, Tally
 from trailproxy.core.routing import Router
 from trailproxy.core.stream import Stream
@@ -31,7 +32,8 @@ class Proxy:
     ) -> None:
         self.router = router
         self.observer: Final = observer
-        self.tallies: Final = tallies
+        self.downstream: Final = tallies[Side.DOWNSTREAM]
+        self.upstream: Final = tallies[Side.UPSTREAM]
         self.wheel: Final = wheel
         self.date: Final = date
         self._active: Final[dict[Exchange, None]] = {}
@@ -66,17 +68,16 @@ class Proxy:
 class Front:
     """The host of one downstream connection: its requests become exchanges."""
 
-    __slots__ = ("listener", "peer", "proxy", "scheme")
+    __slots__ = ("hop", "listener", "proxy")
 
     def __init__(self, proxy: Proxy, listener: str, peer: str, scheme: str) -> None:
         self.proxy: Final = proxy
         self.listener: Final = listener
-        self.peer: Final = peer
-        self.scheme: Final = scheme
+        self.hop: Final = Hop(peer, scheme)
 
     def stream_opened(self, stream: Stream, fields: Fields, end: bool) -> None:
         """Begin an exchange for a request."""
-        Exchange(self, stream, fields).begin(fields, end)
+        Exchange(self, stream, understand(fields, self.hop)).begin(end)
 
     def connection_changed(self, connection: Connection) -> None:
         """Downstream connections come and go as their clients like."""

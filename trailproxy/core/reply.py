@@ -8,7 +8,8 @@ from typing import Final, NamedTuple
 
 from trailproxy.core.fault import Cause, Fault
 from trailproxy.wire.errors import ErrorCode
-from trailproxy.wire.fields import Field, Fields
+from trailproxy.wire.field import Field
+from trailproxy.wire.fields import Fields
 
 
 class Reply(NamedTuple):

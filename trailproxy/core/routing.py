@@ -1,18 +1,21 @@
 """Routing: which upstream a request goes to. Immutable; first match wins."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final, final
 
 from trailproxy.core.upstream import Upstream
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Deadlines:
     """How long a route may take, in seconds. None means no limit."""
 
     response_head: float | None = 15.0  # request sent → response head
     idle: float | None = 60.0  # no part moved in either direction
     total: float | None = None  # request head → end
+
+
+DEFAULT_DEADLINES: Final = Deadlines()
 
 
 @final
@@ -38,15 +41,33 @@ class Share:
         return self._targets[best][0]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@final
 class Route:
     """What a request must look like, and where it then goes."""
 
-    name: str
-    share: Share
-    authority: bytes = b""  # lower-case; b"" matches any; b"*.example.com" its subdomains
-    path_prefix: bytes = b""  # whole segments; b"" matches any
-    deadlines: Deadlines = field(default_factory=Deadlines)
+    def __init__(
+        self,
+        *,
+        name: str,
+        share: Share,
+        authority: bytes = b"",
+        path_prefix: bytes = b"",
+        deadlines: Deadlines = DEFAULT_DEADLINES,
+    ) -> None:
+        """Describe it.
+
+        Args:
+            name: what metrics and logs call it.
+            share: the upstreams it goes to.
+            authority: in lower case; empty matches any, `*.example.com` its subdomains.
+            path_prefix: whole segments; empty matches any.
+            deadlines: how long a request on it may take.
+        """
+        self.name: Final = name
+        self.share: Final = share
+        self.authority: Final = authority
+        self.path_prefix: Final = path_prefix
+        self.deadlines: Final = deadlines
 
     def matches(self, authority: bytes, path: bytes) -> bool:
         """Tell whether a request with this lower-case authority and path takes this route."""

@@ -1,6 +1,8 @@
 """Stream: one id on one connection; the lane it feeds and the lane it drains."""
 
-from typing import TYPE_CHECKING, Protocol, final
+from typing import TYPE_CHECKING, Final, Protocol, final
+
+from mypy_extensions import i64
 
 from trailproxy.core.fault import Cause, Fault, Initiator
 from trailproxy.core.record import Progress
@@ -18,7 +20,7 @@ class Feed(Protocol):
         """Take a response head, interim or final."""
         ...
 
-    def data(self, data: bytes, credit: int, end: bool) -> None:
+    def data(self, data: bytes, credit: i64, end: bool) -> None:
         """Take a piece of body; `credit` is owed to the source until it departs."""
         ...
 
@@ -77,9 +79,9 @@ class Stream:
         "sid",
     )
 
-    def __init__(self, connection: "Connection", sid: int) -> None:
-        self.connection = connection
-        self.sid = sid
+    def __init__(self, connection: "Connection", sid: i64) -> None:
+        self.connection: Final = connection
+        self.sid: Final[i64] = sid
         # set by whoever takes the stream up
         self.owner: StreamOwner | None = None
         self.feeds: Feed | None = None
@@ -95,11 +97,11 @@ class Stream:
         """Whether our end was sent, or waits behind parked octets."""
         return self.ended or (self.drains is not None and self.drains.end_waits)
 
-    def room(self) -> int:
+    def room(self) -> i64:
         """Return how many body octets may be sent now."""
         return self.connection.room(self.sid)
 
-    def credit(self, octets: int) -> None:
+    def credit(self, octets: i64) -> None:
         """Give window octets back to the peer: what it sent has departed."""
         self.connection.credit(self.sid, octets)
 

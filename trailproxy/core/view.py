@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING, Any
 
+from trailproxy.core.lane import Phase
+
 if TYPE_CHECKING:
     from trailproxy.core.exchange import Exchange
     from trailproxy.core.lane import Lane
@@ -31,7 +33,7 @@ def describe(exchange: "Exchange", now: float) -> dict[str, Any]:
 
 def _describe_lane(lane: "Lane") -> dict[str, Any]:
     return {
-        "phase": lane.phase.name.lower(),
+        "phase": Phase.NAMES[lane.phase],
         "arrived_bytes": lane.arrived,
         "departed_bytes": lane.departed,
         "parked_bytes": lane.parked_bytes,

@@ -71,7 +71,7 @@ class Watch:
 
     def stop(self) -> None:
         """The exchange is over: no timer fires, and no reference to it is kept."""
-        del self._moves, self._expire
+        self._moves, self._expire = _no_moves, _nobody
         for timer in (self._head, self._idle, self._total):
             if timer is not None:
                 timer.cancel()
@@ -95,3 +95,12 @@ class Watch:
 
     def _total_over(self) -> None:
         self._expire(Cause.TOTAL_TIMEOUT)
+
+
+def _no_moves() -> int:
+    """Stand in where an exchange was."""
+    return 0
+
+
+def _nobody(cause: Cause) -> None:
+    """Stand in where an exchange was."""

@@ -65,16 +65,16 @@ class Channel:
         stream = self.stream
         if stream.over or stream.ended or not stream.head_sent:
             return False
-        if self._lane.phase is not Phase.BODY:
+        if self._lane.phase != Phase.BODY:
             return False
         self._lane.data(data, len(data), end)
         return await self.departed()
 
     async def departed(self) -> bool:
         """Return when everything sent so far has departed; False if it never will."""
-        while self._lane.waits or self._lane.phase is Phase.ENDED:
+        while self._lane.waits or self._lane.phase == Phase.ENDED:
             await self._wait()
-        return self._lane.phase is not Phase.ABORTED
+        return self._lane.phase != Phase.ABORTED
 
     async def _wait(self) -> None:
         self._changed.clear()

@@ -9,7 +9,7 @@ import asyncio
 import re
 import ssl
 from collections.abc import Callable, Iterable
-from typing import Final, final
+from typing import Final, cast, final
 
 from trailproxy.core.connection import Connection
 from trailproxy.core.fault import Cause, Side
@@ -36,8 +36,12 @@ _HTTP1_ANSWER: Final = (
 
 
 @final
-class AsyncConnection(asyncio.Protocol):
-    """The asyncio end of a connection, on either side."""
+class AsyncConnection:
+    """The asyncio end of a connection, on either side; an `asyncio.Protocol` in all but name.
+
+    A compiled class cannot inherit from an interpreted one without its costs, and the
+    loop asks for the methods only.
+    """
 
     def __init__(
         self,
@@ -56,10 +60,10 @@ class AsyncConnection(asyncio.Protocol):
         self._on_lost: Final = on_lost
         self._tally: Final = tally
         self._loop: Final = asyncio.get_running_loop()
-        self._flush_due = False
         self._first: bytes | None = None  # what has come of a client's preface; None: all
         self._overdue = 0  # seconds that something has been waited for
         self._eof_sent = False
+        self.connected = False  # a socket was made
         self._channels: Final[dict[int, Channel]] = {}
         self._changed: Final = asyncio.Event()
         self.transport: asyncio.Transport
@@ -67,10 +71,15 @@ class AsyncConnection(asyncio.Protocol):
 
     # -- asyncio's side ------------------------------------------------------------------
 
+    def as_protocol(self) -> asyncio.Protocol:
+        """Return itself, under the type that the loop's methods ask for."""
+        return cast("asyncio.Protocol", self)
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the socket, and say SETTINGS."""
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
+        self.connected = True
         transport.set_write_buffer_limits(high=_HIGH_WATER)
         self.core = self._build(self)
         self.core.wake = self._wake
@@ -98,7 +107,7 @@ class AsyncConnection(asyncio.Protocol):
         self.core.writable = True
         self.transport.resume_reading()
         self.core.take_turns()
-        self._wake()
+        self.core.nudge()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The socket is gone."""
@@ -121,13 +130,11 @@ class AsyncConnection(asyncio.Protocol):
     # -- output: once a tick -------------------------------------------------------------
 
     def _wake(self) -> None:
-        self._changed.set()
-        if not self._flush_due:
-            self._flush_due = True
-            self._loop.call_soon(self._flush)
+        self._loop.call_soon(self._flush)
 
     def _flush(self) -> None:
-        self._flush_due = False
+        self.core.woken = False
+        self._changed.set()
         if self._first is not None or self._eof_sent or self.transport.is_closing():
             return
         output = self.core.codec.take_output()
@@ -249,7 +256,7 @@ class AsyncConnection(asyncio.Protocol):
         """Say GOAWAY, and close the socket when that is written."""
         self.core.codec.goaway(self.core.codec.last_peer_sid, ErrorCode.NO_ERROR)
         self.core.closing = True
-        self._wake()
+        self.core.nudge()
 
     def _channel(self, sid: int) -> Channel:
         channel = self._channels.get(sid)

@@ -50,13 +50,10 @@ async def dial(
         codec = make_codec(params.codec, Role.CLIENT, params.wire)
         return Connection(codec, Side.UPSTREAM, host, observer, tally)
 
-    def protocol() -> AsyncConnection:
-        return AsyncConnection(build, on_lost, tally)
-
-    member: AsyncConnection | None = None
+    member = AsyncConnection(build, on_lost, tally)
     try:
         async with asyncio.timeout(params.connect_timeout_s):
-            member = await _connect(protocol, address, params)
+            await _connect(member, address, params)
             if params.tls is not None and member.negotiated != "h2":
                 raise DialError("protocol", "the peer did not agree on h2 in ALPN")
             await member.settled()
@@ -65,7 +62,7 @@ async def dial(
         raise
     except TimeoutError as error:
         _abandon(member)
-        why = "no HTTP/2 SETTINGS" if member is not None else "no answer"
+        why = "no HTTP/2 SETTINGS" if member.connected else "no answer"
         raise DialError("timeout", f"{why} within {params.connect_timeout_s:g} s") from error
     except StreamGoneError as error:
         raise DialError("protocol", f"the peer does not speak HTTP/2: {error}") from error
@@ -74,24 +71,25 @@ async def dial(
     return member
 
 
-async def _connect(
-    protocol: Callable[[], AsyncConnection], address: Address, params: "OriginParams"
-) -> AsyncConnection:
+async def _connect(member: AsyncConnection, address: Address, params: "OriginParams") -> None:
     loop = asyncio.get_running_loop()
     server_name = (params.server_name or address.name or address.host) if params.tls else None
     if address.is_unix:
-        _, member = await loop.create_unix_connection(
-            protocol, address.path, ssl=params.tls, server_hostname=server_name or None
+        await loop.create_unix_connection(
+            member.as_protocol, address.path, ssl=params.tls, server_hostname=server_name or None
         )
     else:
-        _, member = await loop.create_connection(
-            protocol, address.host, address.port, ssl=params.tls, server_hostname=server_name
+        await loop.create_connection(
+            member.as_protocol,
+            address.host,
+            address.port,
+            ssl=params.tls,
+            server_hostname=server_name,
         )
-    return member
 
 
-def _abandon(member: AsyncConnection | None) -> None:
-    if member is not None:
+def _abandon(member: AsyncConnection) -> None:
+    if member.connected:
         member.transport.abort()
 
 

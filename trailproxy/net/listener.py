@@ -31,7 +31,7 @@ class ListenParams:
 
     make_host: Callable[[str, str], Host]  # given the peer's address, and "http" or "https"
     tls: ssl.SSLContext | None = None
-    codec: str = "h2"
+    codec: str = "native"
     wire: WireParams = field(default_factory=WireParams)
 
 
@@ -100,8 +100,8 @@ class Listener:
         """The address, with the port that was taken for 0."""
         return self.address if self.address.is_unix else replace(self.address, port=self.port)
 
-    def _accept(self) -> AsyncConnection:
-        return AsyncConnection(self._build, self._connections.discard, self._tally)
+    def _accept(self) -> asyncio.Protocol:
+        return AsyncConnection(self._build, self._connections.discard, self._tally).as_protocol()
 
     def _build(self, connection: AsyncConnection) -> Connection:
         params = self._params

@@ -103,14 +103,13 @@ async def connect(
     def build(_: AsyncConnection) -> Connection:
         return _core(Role.CLIENT, Side.UPSTREAM, _Client(), params, tally)
 
-    def protocol() -> AsyncConnection:
-        return AsyncConnection(build, _forget, tally)
-
+    connection = AsyncConnection(build, _forget, tally)
+    protocol = connection.as_protocol
     loop = asyncio.get_running_loop()
     if address.is_unix:
-        _, connection = await loop.create_unix_connection(protocol, address.path, ssl=tls)
+        await loop.create_unix_connection(protocol, address.path, ssl=tls)
     else:
-        _, connection = await loop.create_connection(protocol, address.host, address.port, ssl=tls)
+        await loop.create_connection(protocol, address.host, address.port, ssl=tls)
     await connection.settled()
     return connection
 
@@ -129,8 +128,8 @@ async def serve(
         host.connection = connection
         return _core(Role.SERVER, Side.DOWNSTREAM, host, params, tally)
 
-    def protocol() -> AsyncConnection:
-        return AsyncConnection(build, _forget, tally)
+    def protocol() -> asyncio.Protocol:
+        return AsyncConnection(build, _forget, tally).as_protocol()
 
     loop = asyncio.get_running_loop()
     if address.is_unix:
@@ -141,7 +140,7 @@ async def serve(
 def _core(
     role: Role, side: Side, host: Host, params: WireParams | None, tally: Tally
 ) -> Connection:
-    codec = make_codec("h2", role, params or WireParams())
+    codec = make_codec("native", role, params or WireParams())
     return Connection(codec, side, host, Unobserved(), tally)
 
 

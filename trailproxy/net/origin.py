@@ -27,7 +27,7 @@ from trailproxy.wire.errors import ErrorCode
 from trailproxy.wire.fields import Fields
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class OriginParams:
     """What the connections to one upstream are like."""
 
@@ -41,7 +41,7 @@ class OriginParams:
     queue_limit: int = 4096  # tenants that wait for a slot
     queue_timeout_s: float = 10.0
     resolve_interval_s: float = 30.0
-    codec: str = "h2"
+    codec: str = "native"
     wire: WireParams = field(default_factory=WireParams)
 
 

@@ -116,7 +116,7 @@ class Metrics:
         self,
         tallies: Mapping[Side, Tally],
         *,
-        codec: str = "h2",
+        codec: str = "native",
         log: AccessLog | None = None,
         loaded_at: float = 0.0,
     ) -> None:

@@ -252,7 +252,10 @@ class Settings(_Section, frozen=True, kw_only=True):
         tuple[RouteSettings, ...], _some("Which requests go where; the first match wins.")
     ]
     admin: Annotated[AdminSettings, _doc("The admin page.")] = AdminSettings()
-    codec: Annotated[Literal["h2"], _doc("The HTTP/2 codec; there is one, h2.")] = "h2"
+    codec: Annotated[
+        Literal["native", "h2"],
+        _doc("The HTTP/2 codec: native is ours, h2 the reference over the h2 package."),
+    ] = "native"
     workers: Annotated[
         int,
         msgspec.Meta(

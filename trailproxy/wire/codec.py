@@ -23,7 +23,9 @@
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final, Protocol
+from typing import Final
+
+from mypy_extensions import i64, mypyc_attr
 
 from trailproxy.wire.errors import ErrorCode
 from trailproxy.wire.events import Event
@@ -40,7 +42,7 @@ class Role(Enum):
     SERVER = "server"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class WireParams:
     """The limits one endpoint sets its peer, in octets and streams."""
 
@@ -51,74 +53,75 @@ class WireParams:
     max_frame_size: int = 16 * 1024  # RFC 9113 section 6.5.2
 
 
-class Codec(Protocol):
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Codec:
     """One end of one HTTP/2 connection, without the socket."""
 
     def receive(self, data: bytes) -> list[Event]:
         """Take what was read from the socket; return what the peer told us, in order."""
-        ...
+        raise NotImplementedError
 
     def take_output(self) -> bytes:
         """Return what must be written to the socket, once."""
-        ...
+        raise NotImplementedError
 
-    def open_stream(self) -> int:
+    def open_stream(self) -> i64:
         """Return the id of the next stream of ours, or 0 when the ids are used up."""
-        ...
+        raise NotImplementedError
 
-    def send_head(self, sid: int, fields: Fields, end: bool) -> None:
+    def send_head(self, sid: i64, fields: Fields, end: bool) -> None:
         """Send a request head, an interim head or a response head.
 
         Raises:
             HTTP2Error: a field must not reach the wire; nothing was sent.
         """
-        ...
+        raise NotImplementedError
 
-    def send_data(self, sid: int, data: bytes, end: bool) -> None:
+    def send_data(self, sid: i64, data: bytes, end: bool) -> None:
         """Send body octets, no more than `sendable(sid)`; split into frames as the peer likes."""
-        ...
+        raise NotImplementedError
 
-    def send_trailers(self, sid: int, fields: Fields) -> None:
+    def send_trailers(self, sid: i64, fields: Fields) -> None:
         """Send trailers and end the stream; an empty list ends it with an empty DATA frame.
 
         Raises:
             HTTP2Error: a field must not reach the wire; nothing was sent.
         """
-        ...
+        raise NotImplementedError
 
-    def reset(self, sid: int, code: int) -> None:
+    def reset(self, sid: i64, code: i64) -> None:
         """Send RST_STREAM; for a stream that is over, do nothing."""
-        ...
+        raise NotImplementedError
 
-    def sendable(self, sid: int) -> int:
+    def sendable(self, sid: i64) -> i64:
         """Return how many body octets the peer's windows admit now; 0 for unknown streams."""
-        ...
+        raise NotImplementedError
 
-    def consumed(self, sid: int, credit: int) -> None:
+    def consumed(self, sid: i64, credit: i64) -> None:
         """Give `credit` window octets back to the peer."""
-        ...
+        raise NotImplementedError
 
-    def goaway(self, last_sid: int, code: ErrorCode, why: str = "") -> None:
+    def goaway(self, last_sid: i64, code: ErrorCode, why: str = "") -> None:
         """Announce that streams above `last_sid` are not taken (RFC 9113 section 6.8)."""
-        ...
+        raise NotImplementedError
 
     def ping(self, payload: bytes) -> None:
         """Send a PING with eight octets; the answer is `PongReceived`."""
-        ...
+        raise NotImplementedError
 
     def replenish(self) -> None:
         """A second has passed: let the peer's flood allowances recover.
 
         The codec has no clock; its owner has.
         """
-        ...
+        raise NotImplementedError
 
     @property
-    def max_streams(self) -> int:
+    def max_streams(self) -> i64:
         """How many streams the peer lets us have open at once."""
-        ...
+        raise NotImplementedError
 
     @property
-    def last_peer_sid(self) -> int:
+    def last_peer_sid(self) -> i64:
         """The highest stream id of the peer's that we took up; 0 if none."""
-        ...
+        raise NotImplementedError

@@ -4,98 +4,188 @@ Each event is immutable, and the end of a message rides on the part that
 carries it: there is no separate "ended" that could be lost or reordered.
 """
 
-from typing import NamedTuple
+from typing import Final, final
+
+from mypy_extensions import i64
 
 from trailproxy.wire.fields import Fields
 
 
-class HeadReceived(NamedTuple):
+class Event:
+    """What the codec returns; two events are equal when they tell the same."""
+
+    __slots__ = ()
+
+    def tells(self) -> tuple[object, ...]:
+        """Return what the event says, in the order of its arguments."""
+        return ()
+
+    def __eq__(self, other: object) -> bool:
+        same = type(self) is type(other)
+        return same and isinstance(other, Event) and other.tells() == self.tells()
+
+    def __hash__(self) -> int:
+        return hash(self.tells())
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}{self.tells()!r}"
+
+
+@final
+class HeadReceived(Event):
     """A request head, an interim response head, or a final response head."""
 
-    sid: int
-    fields: Fields
-    end: bool
+    __slots__ = ("end", "fields", "sid")
+
+    def __init__(self, sid: i64, fields: Fields, end: bool) -> None:
+        self.sid: Final[i64] = sid
+        self.fields: Final = fields
+        self.end: Final = end
+
+    def tells(self) -> tuple[object, ...]:
+        """Return stream id, fields and end."""
+        return (self.sid, self.fields, self.end)
 
 
-class DataReceived(NamedTuple):
-    """A piece of body."""
+@final
+class DataReceived(Event):
+    """A piece of body; `credit` is window octets owed back, padding included (RFC 9113 6.1)."""
 
-    sid: int
-    data: bytes
-    credit: int  # window bytes owed back, padding included (RFC 9113 section 6.1)
-    end: bool
+    __slots__ = ("credit", "data", "end", "sid")
+
+    def __init__(self, sid: i64, data: bytes, credit: i64, end: bool) -> None:
+        self.sid: Final[i64] = sid
+        self.data: Final = data
+        self.credit: Final[i64] = credit
+        self.end: Final = end
+
+    def tells(self) -> tuple[object, ...]:
+        """Return stream id, octets, credit and end."""
+        return (self.sid, self.data, self.credit, self.end)
 
 
-class TrailersReceived(NamedTuple):
+@final
+class TrailersReceived(Event):
     """The trailing fields; they always end the message (RFC 9113 section 8.1)."""
 
-    sid: int
-    fields: Fields
+    __slots__ = ("fields", "sid")
+
+    def __init__(self, sid: i64, fields: Fields) -> None:
+        self.sid: Final[i64] = sid
+        self.fields: Final = fields
+
+    def tells(self) -> tuple[object, ...]:
+        """Return stream id and fields."""
+        return (self.sid, self.fields)
 
 
-class StreamReset(NamedTuple):
+@final
+class StreamReset(Event):
     """The peer sent RST_STREAM."""
 
-    sid: int
-    code: int
+    __slots__ = ("code", "sid")
+
+    def __init__(self, sid: i64, code: i64) -> None:
+        self.sid: Final[i64] = sid
+        self.code: Final[i64] = code
+
+    def tells(self) -> tuple[object, ...]:
+        """Return stream id and error code."""
+        return (self.sid, self.code)
 
 
-class StreamFault(NamedTuple):
+@final
+class StreamFault(Event):
     """The peer broke a rule on one stream; the codec has already reset it.
 
     `refused` tells that the stream was never opened (too many at once): nothing
     of it was processed. `trailers` tells that its trailer section was the sin.
     """
 
-    sid: int
-    code: int
-    why: str
-    refused: bool = False
-    trailers: bool = False
+    __slots__ = ("code", "refused", "sid", "trailers", "why")
+
+    def __init__(
+        self, sid: i64, code: i64, why: str, refused: bool = False, trailers: bool = False
+    ) -> None:
+        self.sid: Final[i64] = sid
+        self.code: Final[i64] = code
+        self.why: Final = why
+        self.refused: Final = refused
+        self.trailers: Final = trailers
+
+    def tells(self) -> tuple[object, ...]:
+        """Return stream id, error code, reason, and the two marks."""
+        return (self.sid, self.code, self.why, self.refused, self.trailers)
 
 
-class WindowOpened(NamedTuple):
+@final
+class WindowOpened(Event):
     """There may be room to send on this stream; 0 means on all of them."""
 
-    sid: int
+    __slots__ = ("sid",)
+
+    def __init__(self, sid: i64) -> None:
+        self.sid: Final[i64] = sid
+
+    def tells(self) -> tuple[object, ...]:
+        """Return the stream id."""
+        return (self.sid,)
 
 
-class GoAwayReceived(NamedTuple):
+@final
+class GoAwayReceived(Event):
     """The peer takes no streams above `last_sid` (RFC 9113 section 6.8)."""
 
-    last_sid: int
-    code: int
-    why: str
+    __slots__ = ("code", "last_sid", "why")
+
+    def __init__(self, last_sid: i64, code: i64, why: str) -> None:
+        self.last_sid: Final[i64] = last_sid
+        self.code: Final[i64] = code
+        self.why: Final = why
+
+    def tells(self) -> tuple[object, ...]:
+        """Return the last stream id, the error code and the reason."""
+        return (self.last_sid, self.code, self.why)
 
 
-class PeerSettings(NamedTuple):
+@final
+class PeerSettings(Event):
     """The peer's SETTINGS arrived; `max_streams` is what it lets us open at once."""
 
-    max_streams: int
+    __slots__ = ("max_streams",)
+
+    def __init__(self, max_streams: i64) -> None:
+        self.max_streams: Final[i64] = max_streams
+
+    def tells(self) -> tuple[object, ...]:
+        """Return the limit."""
+        return (self.max_streams,)
 
 
-class PongReceived(NamedTuple):
+@final
+class PongReceived(Event):
     """The answer to one of our PINGs."""
 
-    payload: bytes
+    __slots__ = ("payload",)
+
+    def __init__(self, payload: bytes) -> None:
+        self.payload: Final = payload
+
+    def tells(self) -> tuple[object, ...]:
+        """Return the eight octets."""
+        return (self.payload,)
 
 
-class ConnectionFault(NamedTuple):
+@final
+class ConnectionFault(Event):
     """The peer broke the connection; the codec has already said GOAWAY."""
 
-    code: int
-    why: str
+    __slots__ = ("code", "why")
 
+    def __init__(self, code: i64, why: str) -> None:
+        self.code: Final[i64] = code
+        self.why: Final = why
 
-Event = (
-    HeadReceived
-    | DataReceived
-    | TrailersReceived
-    | StreamReset
-    | StreamFault
-    | WindowOpened
-    | GoAwayReceived
-    | PeerSettings
-    | PongReceived
-    | ConnectionFault
-)
+    def tells(self) -> tuple[object, ...]:
+        """Return the error code and the reason."""
+        return (self.code, self.why)

@@ -6,20 +6,23 @@ what honest traffic earns back. A peer that overdraws is told ENHANCE_YOUR_CALM
 once a second.
 """
 
-from enum import IntEnum
 from typing import Final, final
 
+from mypy_extensions import i64
 
-class Cheap(IntEnum):
+
+class Cheap:
     """Kinds of frames that cost the sender little and us more."""
 
-    RESET = 0  # RST_STREAM: rapid reset, CVE-2023-44487
-    PROVOKED = 1  # a rule broken so that we reset: made-you-reset, CVE-2025-8671
-    PING = 2
-    SETTINGS = 3
-    EMPTY_DATA = 4
-    WINDOW_UPDATE = 5
-    IDLE = 6  # PRIORITY and frames of unknown type, which do nothing
+    RESET: Final = 0  # RST_STREAM: rapid reset, CVE-2023-44487
+    PROVOKED: Final = 1  # a rule broken so that we reset: made-you-reset, CVE-2025-8671
+    PING: Final = 2
+    SETTINGS: Final = 3
+    EMPTY_DATA: Final = 4
+    WINDOW_UPDATE: Final = 5
+    IDLE: Final = 6  # PRIORITY and frames of unknown type, which do nothing
+
+    NAMES: Final = ("reset", "provoked", "ping", "settings", "empty_data", "window_update", "idle")
 
 
 _BURST: Final = (1000, 500, 200, 100, 1000, 10_000, 2000)
@@ -33,19 +36,19 @@ class Allowance:
     __slots__ = ("_left",)
 
     def __init__(self) -> None:
-        self._left = list(_BURST)
+        self._left: Final[list[int]] = list(_BURST)
 
-    def spend(self, kind: Cheap) -> bool:
+    def spend(self, kind: i64) -> bool:
         """Take one; False when the peer has overdrawn."""
-        self._left[kind] -= 1
-        return self._left[kind] >= 0
+        left = self._left[kind] - 1
+        self._left[kind] = left
+        return left >= 0
 
-    def earn(self, kind: Cheap, count: int = 1) -> None:
+    def earn(self, kind: i64, count: i64 = 1) -> None:
         """Give back what honest traffic is worth, up to the burst."""
-        left = self._left[kind] + count
-        self._left[kind] = left if left < _BURST[kind] else _BURST[kind]
+        self._left[kind] = min(self._left[kind] + count, _BURST[kind])
 
     def replenish(self) -> None:
         """Give back a second's worth of everything."""
-        for kind in Cheap:
-            self.earn(kind, _A_SECOND[kind])
+        for kind, count in enumerate(_A_SECOND):
+            self.earn(kind, count)

@@ -6,6 +6,9 @@ the body is as long as its content-length says, also when trailers end it.
 
 from typing import Final, final
 
+from mypy_extensions import i64
+
+from trailproxy.wire.field import METHOD, STATUS
 from trailproxy.wire.fields import NO_LENGTH, Fields, Kind
 
 _INTERIM_LIMIT: Final = 32  # informational heads a stream; more is no conversation
@@ -26,19 +29,19 @@ class Ledger:
         "head_came",
     )
 
-    def __init__(self, *, request: bool, method: bytes = b"") -> None:
+    def __init__(self, request: bool, method: bytes = b"") -> None:
         """Open it for a request, or for the response to a request with `method`."""
         self._request: Final = request
         self._head_request: Final = method == b"HEAD"  # its response has no body
         self._connect = method == b"CONNECT"  # a tunnel has no trailers (section 8.5)
         self._bodiless = False
-        self._expected = NO_LENGTH  # body octets announced
-        self._received = 0  # body octets come
-        self._interims = 0
+        self._expected: i64 = NO_LENGTH  # body octets announced
+        self._received: i64 = 0  # body octets come
+        self._interims: i64 = 0
         self.head_came = False  # the final head
 
     @property
-    def next_kind(self) -> Kind:
+    def next_kind(self) -> i64:
         """What the next field section would be."""
         if self.head_came:
             return Kind.TRAILERS
@@ -47,9 +50,9 @@ class Ledger:
     def fields_fault(self, fields: Fields, end: bool) -> str:
         """Enter a field section; say why it cannot stand here, or return an empty string."""
         kind = self.next_kind
-        if kind is Kind.TRAILERS:
+        if kind == Kind.TRAILERS:
             return self._trailers_fault(fields, end)
-        if kind is Kind.RESPONSE and fields.interim:
+        if kind == Kind.RESPONSE and fields.interim:
             self._interims += 1
             if end or self._interims > _INTERIM_LIMIT:
                 return "an interim response that ends the stream, or one too many"
@@ -60,7 +63,7 @@ class Ledger:
             why = self._length_fault(end) if end else ""
         return why
 
-    def data_fault(self, size: int, end: bool) -> str:
+    def data_fault(self, size: i64, end: bool) -> str:
         """Enter a piece of body; say why it cannot stand here, or return an empty string."""
         if not self.head_came:
             return "DATA before the head"
@@ -72,14 +75,14 @@ class Ledger:
             return "trailers without END_STREAM"
         if self._connect:
             return "trailers on a tunnel"
-        return fields.fault(Kind.TRAILERS) or self._length_fault(end=True)
+        return fields.fault(Kind.TRAILERS) or self._length_fault(True)
 
     def _enter_head(self, fields: Fields) -> None:
         self.head_came = True
         if self._request:
-            self._connect = fields.get(b":method") == b"CONNECT"
+            self._connect = fields.find(METHOD) == b"CONNECT"
         else:
-            status = fields.get(b":status") or b""
+            status = fields.find(STATUS) or b""
             self._connect = self._connect and status[:1] == b"2"
             self._bodiless = self._head_request or status in (b"204", b"304")
         if not self._bodiless and not self._connect:

@@ -8,7 +8,7 @@ from typing import Final, final
 
 from hpack import NeverIndexedHeaderTuple
 
-from trailproxy.wire.codec import MAX_SID, Role, WireParams
+from trailproxy.wire.codec import MAX_SID, Codec, Role, WireParams
 from trailproxy.wire.errors import ErrorCode, HTTP2Error
 from trailproxy.wire.events import Event
 from trailproxy.wire.fields import Fields, Kind
@@ -19,7 +19,7 @@ from trailproxy.wire.ledger import Ledger
 
 
 @final
-class H2Codec:
+class H2Codec(Codec):
     """One end of an HTTP/2 connection over the h2 package; promises: wire.codec."""
 
     def __init__(self, role: Role, params: WireParams) -> None:
@@ -47,7 +47,7 @@ class H2Codec:
         kind = Kind.REQUEST if self._client else Kind.RESPONSE
         _vet(fields, kind)
         if self._client and sid not in self._h2.streams:
-            self._inbound.ledgers[sid] = Ledger(request=False, method=fields.get(b":method") or b"")
+            self._inbound.ledgers[sid] = Ledger(False, method=fields.get(b":method") or b"")
         else:
             self._live(sid)
         self._h2.send_headers(sid, _headers(fields), end)
@@ -124,11 +124,14 @@ class H2Codec:
         return self._inbound.last_taken
 
 
-def _vet(fields: Fields, kind: Kind) -> None:
+def _vet(fields: Fields, kind: int) -> None:
     why = fields.fault(kind)
     if why:
         raise HTTP2Error(why)
 
 
 def _headers(fields: Fields) -> list[tuple[bytes, bytes]]:
-    return [NeverIndexedHeaderTuple(f[0], f[1]) if f[2] else (f[0], f[1]) for f in fields]
+    return [
+        NeverIndexedHeaderTuple(f.name, f.value) if f.never_indexed else (f.name, f.value)
+        for f in fields.items
+    ]

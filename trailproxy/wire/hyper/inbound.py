@@ -23,6 +23,7 @@ from hyperframe.frame import (
     SettingsFrame,
     WindowUpdateFrame,
 )
+from mypy_extensions import i64
 
 from trailproxy.wire.codec import MAX_SID, WireParams
 from trailproxy.wire.errors import ErrorCode
@@ -39,7 +40,8 @@ from trailproxy.wire.events import (
     TrailersReceived,
     WindowOpened,
 )
-from trailproxy.wire.fields import Field, Fields, Kind
+from trailproxy.wire.field import Field
+from trailproxy.wire.fields import Fields, Kind
 from trailproxy.wire.flood import Allowance, Cheap
 from trailproxy.wire.hyper.framing import FrameReader, FramingError
 from trailproxy.wire.ledger import Ledger
@@ -121,7 +123,7 @@ class Inbound:
             return
         ledger = self.ledgers[sid]
         kind = ledger.next_kind
-        interim = kind is Kind.RESPONSE and fields.interim
+        interim = kind == Kind.RESPONSE and fields.interim
         self._h2.state_machine.process_input(ConnectionInputs.RECV_HEADERS)
         try:
             self._h2.streams[sid].receive_headers(_INTERIM if interim else _FINAL, end, None)
@@ -139,7 +141,7 @@ class Inbound:
         elif "PRIORITY" in frame.flags and frame.depends_on == sid:
             why = "the stream depends on itself"
         why = why or ledger.fields_fault(fields, end)
-        trailers = kind is Kind.TRAILERS
+        trailers = kind == Kind.TRAILERS
         if why:
             self._sin(sid, code, why, trailers=trailers)
             return
@@ -188,7 +190,7 @@ class Inbound:
             return False
         h2.state_machine.process_input(ConnectionInputs.RECV_HEADERS)
         h2._begin_new_stream(sid, AllowedStreamIDs.ODD)
-        self.ledgers[sid] = Ledger(request=True)
+        self.ledgers[sid] = Ledger(True)
         return True
 
     # -- the other frames --------------------------------------------------------------
@@ -335,10 +337,10 @@ class Inbound:
         self._events.append(StreamFault(sid, code, why, refused, trailers))
         self._spend(Cheap.PROVOKED)
 
-    def _spend(self, kind: Cheap) -> bool:
+    def _spend(self, kind: i64) -> bool:
         if self.allowance.spend(kind):
             return True
-        self._break(ErrorCode.ENHANCE_YOUR_CALM, f"too many frames: {kind.name.lower()}")
+        self._break(ErrorCode.ENHANCE_YOUR_CALM, f"too many frames: {Cheap.NAMES[kind]}")
         return False
 
     def _break(self, code: int, why: str) -> None:

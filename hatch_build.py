@@ -1,0 +1,136 @@
+"""The build: compile the hot rooms with mypyc, or leave them as they are.
+
+One source, two builds. A wheel is compiled where there is a C compiler, and pure
+Python where there is none or TRAILPROXY_PURE=1 asks for it; both run the same.
+`make build` runs this file to compile in place.
+"""
+
+import os
+import shutil
+import sys
+import sysconfig
+from pathlib import Path
+from typing import Any
+
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+ROOT = Path(__file__).parent
+GROUP = "trailproxy"  # the shared library is called after it
+
+#: What is compiled. Classes that somebody patches or subclasses stay out, and so do
+#: modules that nothing calls per frame or per request.
+COMPILED = (
+    "core/books",
+    "core/clock",
+    "core/connection",
+    "core/exchange",
+    "core/goodbye",
+    "core/lane",
+    "core/message",
+    "core/proxy",
+    "core/record",
+    "core/routing",
+    "core/stream",
+    "core/turns",
+    "core/watch",
+    "net/balance",
+    "net/connection",
+    "net/origin",
+    "wire/codec",
+    "wire/control",
+    "wire/events",
+    "wire/field",
+    "wire/fields",
+    "wire/flood",
+    "wire/frames",
+    "wire/hpack",
+    "wire/hpack_table",
+    "wire/huffman",
+    "wire/inbound",
+    "wire/ledger",
+    "wire/native",
+    "wire/standing",
+    "wire/streams",
+)
+
+
+class CannotCompileError(Exception):
+    """There is no compiled build here; the text says why."""
+
+
+class MypycHook(BuildHookInterface):
+    """Puts the compiled modules into the wheel, beside their sources."""
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        """Compile, unless this is an editable install or pure Python is asked for."""
+        if version == "editable" or os.environ.get("TRAILPROXY_PURE") == "1":
+            return
+        try:
+            built = compile_modules(Path(self.directory).parent / "build" / "wheel")
+        except CannotCompileError as error:
+            self.app.display_warning(f"trailproxy is pure Python here, and slower: {error}")
+            return
+        build_data["force_include"].update(built)
+        build_data["pure_python"] = False
+        build_data["infer_tag"] = True
+
+
+def compile_modules(work: Path) -> dict[str, str]:
+    """Compile COMPILED below `work`; return each file that was made, and its place in a wheel.
+
+    Raises:
+        CannotCompileError: the compiler, or what drives it, is missing or has failed.
+    """
+    compiler = os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc"
+    if shutil.which(compiler.split()[0]) is None:
+        raise CannotCompileError(f"there is no C compiler called {compiler.split()[0]}")
+    try:
+        from mypyc.build import mypycify  # noqa: PLC0415
+        from setuptools import Distribution  # noqa: PLC0415
+        from setuptools.command.build_ext import build_ext  # noqa: PLC0415
+    except ImportError as error:
+        raise CannotCompileError(f"there is no {error.name}") from error
+    # what was compiled from modules that are not in COMPILED any more must not linger
+    shutil.rmtree(work, ignore_errors=True)
+    sources = [f"trailproxy/{module}.py" for module in COMPILED]
+    before = Path.cwd()
+    os.chdir(ROOT)
+    try:
+        extensions = mypycify(
+            sources, opt_level="3", debug_level="0", target_dir=str(work / "c"), group_name=GROUP
+        )
+        command = build_ext(Distribution({"name": GROUP, "ext_modules": extensions}))
+        command.build_lib, command.build_temp = str(work / "lib"), str(work / "temp")
+        command.ensure_finalized()
+        command.run()
+    except (Exception, SystemExit) as error:  # whatever a compiler and its driver may raise
+        raise CannotCompileError(f"compiling failed: {error}") from error
+    finally:
+        os.chdir(before)
+    files = (work / "lib").rglob("*.*")
+    return {str(file): str(file.relative_to(work / "lib")) for file in files}
+
+
+def clean() -> None:
+    """Remove what was compiled in place."""
+    for pattern in ("*__mypyc.*", "trailproxy/**/*.so", "trailproxy/**/*.pyd"):
+        for file in ROOT.glob(pattern):
+            file.unlink()
+
+
+def main() -> int:
+    """Compile in place."""
+    clean()
+    try:
+        built = compile_modules(ROOT / "build" / "in-place")
+    except CannotCompileError as error:
+        sys.stderr.write(f"not compiled: {error}\n")
+        return 1
+    for file, place in built.items():
+        shutil.copy2(file, ROOT / place)
+    sys.stdout.write(f"compiled {len(COMPILED)} modules in place\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

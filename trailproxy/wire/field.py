@@ -1,0 +1,170 @@
+"""Field: one field line, and what is worth knowing about it more than once.
+
+A field that came once out of a compression table comes again, so the object is
+shared: its verdict and its wire form are worked out a single time. Names with a
+meaning carry a token, and whoever asks compares numbers instead of octets.
+"""
+
+from typing import Final, final
+
+from mypy_extensions import i64
+
+# Tokens: the names that somebody here asks for.
+PLAIN: Final = 0
+METHOD: Final = 1
+SCHEME: Final = 2
+AUTHORITY: Final = 3
+PATH: Final = 4
+STATUS: Final = 5
+OTHER_PSEUDO: Final = 6  # the last of those that begin with a colon
+HOST: Final = 7
+X_FORWARDED_FOR: Final = 8
+X_FORWARDED_PROTO: Final = 9
+X_FORWARDED_HOST: Final = 10  # the last of those that each proxy writes anew
+CONNECTION_SPECIFIC: Final = 11
+TE: Final = 12
+CONTENT_LENGTH: Final = 13
+CONTENT_TYPE: Final = 14
+DATE: Final = 15
+TRAILER: Final = 16
+GRPC_STATUS: Final = 17
+MAX_FORWARDS: Final = 18
+SECRET: Final = 19  # never put in a compression table of ours (RFC 7541 section 7.1.3)
+
+_TOKENS: Final[dict[bytes, int]] = {
+    b":method": METHOD,
+    b":scheme": SCHEME,
+    b":authority": AUTHORITY,
+    b":path": PATH,
+    b":status": STATUS,
+    b"connection": CONNECTION_SPECIFIC,
+    b"proxy-connection": CONNECTION_SPECIFIC,
+    b"keep-alive": CONNECTION_SPECIFIC,
+    b"transfer-encoding": CONNECTION_SPECIFIC,
+    b"upgrade": CONNECTION_SPECIFIC,
+    b"te": TE,
+    b"host": HOST,
+    b"content-length": CONTENT_LENGTH,
+    b"content-type": CONTENT_TYPE,
+    b"date": DATE,
+    b"trailer": TRAILER,
+    b"grpc-status": GRPC_STATUS,
+    b"max-forwards": MAX_FORWARDS,
+    b"x-forwarded-for": X_FORWARDED_FOR,
+    b"x-forwarded-proto": X_FORWARDED_PROTO,
+    b"x-forwarded-host": X_FORWARDED_HOST,
+    b"authorization": SECRET,
+    b"proxy-authorization": SECRET,
+    b"cookie": SECRET,
+    b"set-cookie": SECRET,
+}
+
+# RFC 9113 8.2.1 lets any visible lower-case octet through, but what we forward
+# must match the grammar of HTTP (RFC 9110 5.1), so names are held to `token`.
+_NAME_OCTETS: Final = b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz"
+_BAD_VALUE_OCTETS: Final = b"\x00\r\n"
+_OUTER_SPACE: Final = (b" ", b"\t")
+
+_POOL_LIMIT: Final = 4096  # fields shared by all connections of this process
+_POOLED_OCTETS: Final = 512  # in one of them
+
+
+@final
+class Field:
+    """One field line; `never_indexed` survives every hop (RFC 7541 section 6.2.3)."""
+
+    __slots__ = (
+        "literal",
+        "name",
+        "never_indexed",
+        "sent",
+        "shared",
+        "sound",
+        "static",
+        "token",
+        "value",
+    )
+
+    def __init__(
+        self, name: bytes, value: bytes, never_indexed: bool = False, token: i64 = -1
+    ) -> None:
+        """Keep the octets; whoever knows the name's token already gives it."""
+        self.name: Final = name
+        self.value: Final = value
+        self.never_indexed: Final = never_indexed
+        if token < 0:
+            token = token_of(name)
+        self.token: Final[i64] = token
+        self.shared = False  # the same object comes again: worth a place in a table
+        # kept by whoever asked first
+        self.sound = False  # `fault` has found nothing
+        self.sent = False  # by an encoder, any
+        self.static: i64 = -1  # place in the static table, 0 for none; -1: nobody has looked
+        self.literal: bytes | None = None  # wire form outside every table
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, Field)
+            and self.name == other.name
+            and self.value == other.value
+            and self.never_indexed == other.never_indexed
+        )
+
+    def __hash__(self) -> int:
+        return hash(self.name) ^ hash(self.value)
+
+    def __repr__(self) -> str:
+        value = "***" if self.never_indexed else self.value.decode("latin-1")
+        return f"{self.name.decode('latin-1')}: {value}"
+
+    def fault(self) -> str:
+        """Say what breaks RFC 9113 section 8.2.1 in a plain field; an empty string if nothing."""
+        if self.sound:
+            return ""
+        name, value = self.name, self.value
+        # what is left of a name without its lawful octets must be nothing; in C, 60 ns each
+        if not name or name.translate(None, _NAME_OCTETS):
+            if name[:1] == b":":
+                return f"pseudo-header {show(name)} is not allowed here"
+            return f"illegal field name {show(name)}"
+        if value and (
+            value[:1] in _OUTER_SPACE
+            or value[-1:] in _OUTER_SPACE
+            or len(value.translate(None, _BAD_VALUE_OCTETS)) != len(value)
+        ):
+            return f"illegal value in field {show(name)}"
+        self.sound = True
+        return ""
+
+
+def token_of(name: bytes) -> i64:
+    """Return the token of a field name."""
+    token = _TOKENS.get(name)
+    if token is not None:
+        return token
+    return OTHER_PSEUDO if name[:1] == b":" else PLAIN
+
+
+def show(octets: bytes) -> str:
+    """Quote octets for an error text."""
+    return repr(octets.decode("latin-1"))
+
+
+_pool: Final[dict[tuple[bytes, bytes, bool], Field]] = {}
+
+
+def share(field: Field) -> Field:
+    """Return the one object that stands for this field in the whole process, if it may be kept.
+
+    The pool is emptied when it is full: what is forgotten is only found again later.
+    """
+    if field.shared or len(field.name) + len(field.value) > _POOLED_OCTETS:
+        return field
+    key = (field.name, field.value, field.never_indexed)
+    known = _pool.get(key)
+    if known is None:
+        if len(_pool) >= _POOL_LIMIT:
+            _pool.clear()
+        field.shared = True
+        _pool[key] = known = field
+    return known

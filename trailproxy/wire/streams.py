@@ -1,0 +1,111 @@
+"""Streams: the ones that are open on a connection, the windows, and what became of the rest.
+
+Only the peer's half of a message is judged here (`ledger`); what is said in
+which order on our half is the core's business.
+"""
+
+from typing import Final, final
+
+from mypy_extensions import i64
+
+from trailproxy.wire.codec import MAX_SID
+from trailproxy.wire.frames import DEFAULT_WINDOW
+from trailproxy.wire.ledger import Ledger
+
+# What became of a stream that is over.
+FORGOTTEN: Final = 0  # or never opened
+ENDED: Final = 1  # both sides have said their end
+OURS: Final = 2  # we reset it
+THEIRS: Final = 3  # the peer did
+
+_REMEMBERED: Final = 512  # streams, the last ones, whose late frames we can still tell apart
+
+
+@final
+class WireStream:
+    """One open stream."""
+
+    __slots__ = ("ended", "heard_end", "ledger", "recv_window", "send_window", "sid", "unpaid")
+
+    def __init__(self, sid: i64, ledger: Ledger, send_window: i64, recv_window: i64) -> None:
+        self.sid: Final[i64] = sid
+        self.ledger: Final = ledger  # of what the peer says
+        self.send_window: i64 = send_window
+        self.recv_window: i64 = recv_window
+        self.unpaid: i64 = 0  # credit given back and not yet announced
+        self.ended = False  # we have said END_STREAM
+        self.heard_end = False  # the peer has
+
+
+@final
+class Streams:
+    """All streams of one connection, and the connection's own windows."""
+
+    __slots__ = (
+        "_fates",
+        "client",
+        "goaway_last",
+        "highest",
+        "initial_window",
+        "live",
+        "recv_window",
+        "send_window",
+        "unpaid",
+    )
+
+    def __init__(self, client: bool, recv_window: i64) -> None:
+        self.client: Final = client
+        self.live: Final[dict[int, WireStream]] = {}
+        self.highest: i64 = -1 if client else 0  # id used by the client, whoever that is
+        self.goaway_last: i64 = MAX_SID  # what our GOAWAY said
+        self.initial_window: i64 = DEFAULT_WINDOW  # the peer's, for new streams
+        self.send_window: i64 = DEFAULT_WINDOW
+        self.recv_window: i64 = recv_window
+        self.unpaid: i64 = 0
+        self._fates: Final = bytearray(_REMEMBERED)  # one octet an id, the last ones only
+
+    def idle(self, sid: i64) -> bool:
+        """Tell whether nobody has opened this stream yet (RFC 9113 section 5.1)."""
+        # servers open none, push is off: an even id is always idle
+        return sid > self.highest or sid & 1 == 0
+
+    def advance(self, sid: i64) -> None:
+        """The client uses this id: all lower ones that are not open never will be."""
+        skipped = max(self.highest + 2, sid - 2 * _REMEMBERED)
+        while skipped <= sid:
+            if skipped > 0:
+                self._fates[(skipped >> 1) % _REMEMBERED] = FORGOTTEN
+            skipped += 2
+        self.highest = sid
+
+    def open(self, sid: i64, ledger: Ledger, recv_window: i64) -> WireStream:
+        """Open a stream; its id is the highest."""
+        stream = WireStream(sid, ledger, self.initial_window, recv_window)
+        self.live[sid] = stream
+        return stream
+
+    def bury(self, sid: i64, fate: i64) -> None:
+        """Let go of a stream, open or not, and remember what became of it."""
+        self.live.pop(sid, None)
+        self.remember(sid, fate)
+
+    def remember(self, sid: i64, fate: i64) -> None:
+        """Note what became of a stream."""
+        if sid > self.highest - 2 * _REMEMBERED:
+            self._fates[(sid >> 1) % _REMEMBERED] = fate
+
+    def fate(self, sid: i64) -> i64:
+        """Return what became of a stream that is not open."""
+        if sid > self.highest or sid <= self.highest - 2 * _REMEMBERED:
+            return FORGOTTEN
+        return self._fates[(sid >> 1) % _REMEMBERED]
+
+    def change_initial_window(self, size: i64) -> bool:
+        """RFC 9113 section 6.9.2; False if a stream's window would go beyond 2^31-1."""
+        change = size - self.initial_window
+        self.initial_window = size
+        fits = True
+        for stream in self.live.values():
+            stream.send_window += change
+            fits = fits and stream.send_window <= MAX_SID
+        return fits
