@@ -19,15 +19,17 @@ OK = 0
 FAILED = 1
 BAD_CONFIGURATION = 2
 
+_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; return its exit status."""
     arguments = _parser().parse_args(argv)
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
-    command = {"run": _run, "check": _check, "schema": _schema, "demo": _demo}[arguments.command]
-    return command(arguments)
+    logging.basicConfig(level=logging.INFO, format=_FORMAT)
+    commands = {
+        "run": _run, "check": _check, "schema": _schema, "demo": _demo, "worker": _worker
+    }  # fmt: skip
+    return commands[arguments.command](arguments)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -55,6 +57,10 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--once", action="store_true", help="stop after the one request")
     demo.add_argument("--port", type=int, default=8080, help="of the proxy (default: 8080)")
     demo.add_argument("--admin-port", type=int, default=9901, help="(default: 9901)")
+    # what `run` starts for itself, and nobody else: it stands in no help
+    worker = commands.add_parser("worker")
+    worker.add_argument("number", type=int)
+    worker.add_argument("descriptor", type=int)
     return parser
 
 
@@ -62,13 +68,18 @@ def _run(arguments: argparse.Namespace) -> int:
     import asyncio
 
     from trailproxy.app import App
-    from trailproxy.build import BindError, BuildError
-    from trailproxy.ops.settings import SettingsError, load
+    from trailproxy.build import BindError, BuildError, processes
+    from trailproxy.ops.settings import Settings, SettingsError, load
+    from trailproxy.supervisor import Supervisor
+
+    def read() -> Settings:
+        return load(arguments.config, os.environ)
 
     async def serve() -> None:
-        app = App(lambda: load(arguments.config, os.environ))
-        await app.start()
-        await app.run()
+        alone = processes(read()) == 1
+        proxy = App(read) if alone else Supervisor(read)
+        await proxy.start()
+        await proxy.run()
 
     try:
         asyncio.run(serve())
@@ -78,6 +89,14 @@ def _run(arguments: argparse.Namespace) -> int:
     except (SettingsError, BuildError) as error:
         return _complain(arguments.config, error)
     return OK
+
+
+def _worker(arguments: argparse.Namespace) -> int:
+    from trailproxy.worker import run
+
+    told_by = _FORMAT.replace("%(name)s", f"%(name)s worker {arguments.number}")
+    logging.basicConfig(level=logging.INFO, format=told_by, force=True)
+    return run(arguments.descriptor)
 
 
 def _check(arguments: argparse.Namespace) -> int:

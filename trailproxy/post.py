@@ -1,0 +1,252 @@
+"""Post: the place of one worker, and whichever process has it now.
+
+A process that ends is replaced until the post is given up, at growing intervals
+while it keeps dying young. Nobody waits here for a worker that does not answer
+longer than they chose to: what it told last stands until it tells more, and is
+folded into the supervisor's own meters when it is gone.
+"""
+
+import asyncio
+import contextlib
+import itertools
+import logging
+import signal
+import socket
+import sys
+from asyncio.subprocess import DEVNULL, Process
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from typing import Any, Final, NamedTuple, final
+
+import msgspec
+
+from trailproxy.build import Seat
+from trailproxy.control import Answer, Channel, Order, Verb
+from trailproxy.net.claim import Claim
+from trailproxy.net.listener import ListenError
+from trailproxy.net.tasks import spawn
+from trailproxy.ops.metrics import Metrics
+from trailproxy.ops.reading import Reading, add_departed
+
+_log: Final = logging.getLogger("trailproxy")
+_FIRST_DELAY_S: Final = 0.1  # before a process is replaced; doubles while they die young
+_LAST_DELAY_S: Final = 5.0
+_YOUNG_S: Final = 10.0
+_ANSWER_S: Final = 1.0  # for the meters and the exchanges in flight
+_GRACE_S: Final = 3.0  # beyond its drain, before a worker is killed
+_MOST_UNANSWERED: Final = 8  # orders; a worker that leaves these unanswered is asked no more
+
+
+class State(StrEnum):
+    """How far a worker is."""
+
+    STARTING = "starting"  # or waiting to be started again
+    READY = "ready"
+    DRAINING = "draining"
+
+
+class Charge(NamedTuple):
+    """What all workers are to serve."""
+
+    settings: Any  # packed
+    claims: Mapping[Seat, Claim]
+    drain_s: float
+
+
+@final
+class Post:
+    """One of the supervisor's workers.
+
+    Attributes:
+        number: what it is called, from 1.
+        state: how far it is.
+        trouble: why it is not ready; an empty string when nothing is known to be wrong.
+        reading: what its process told last.
+    """
+
+    def __init__(self, number: int, charge: Callable[[], Charge], metrics: Metrics) -> None:
+        """Begin to have a worker.
+
+        Args:
+            number: what it is called.
+            charge: returns what is to be served now.
+            metrics: the supervisor's, for what stays of processes that are gone.
+        """
+        # set once
+        self.number: Final = number
+        self._charge: Final = charge
+        self._metrics: Final = metrics
+        self._loop: Final = asyncio.get_running_loop()
+        self._decode: Final = msgspec.json.Decoder(Answer).decode
+        self._given_up: Final = asyncio.Event()
+        self._applying: Final = asyncio.Lock()  # one charge after the other
+        # of the process there is now
+        self.state = State.STARTING
+        self.trouble = ""
+        self.reading: Reading | None = None
+        self._process: Process | None = None
+        self._channel: Channel | None = None
+        self._seats: set[Seat] = set()  # whose sockets it has
+        self._unanswered: Final[dict[int, asyncio.Future[Answer | None]]] = {}
+        self._numbers: Final = itertools.count(1)
+        self._keeping: Final = spawn(self._keep(), f"post {number}")
+
+    # -- one process after the other -------------------------------------------------------
+
+    async def _keep(self) -> None:
+        delay = _FIRST_DELAY_S
+        while not self._given_up.is_set():
+            born = self._loop.time()
+            ended = await self._one_life()
+            if self._given_up.is_set():
+                _log.info("worker %d %s", self.number, ended)
+                return
+            if self._loop.time() - born >= _YOUNG_S:
+                delay = _FIRST_DELAY_S
+            self.state = State.STARTING
+            self.trouble = self.trouble or ended
+            _log.error("worker %d %s; starting again in %g s", self.number, ended, delay)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._given_up.wait(), delay)
+            delay = min(2 * delay, _LAST_DELAY_S)
+            self._metrics.restarts[()] += 1
+
+    async def _one_life(self) -> str:
+        """Start a process and see it through; return how it ended."""
+        try:
+            ours, theirs = socket.socketpair()
+            with theirs:
+                process = await _start(self.number, theirs.fileno())
+        except OSError as error:
+            return f"could not be started: {error}"
+        self._process = process
+        closed = asyncio.Event()
+        self._channel = Channel(ours, self._hear, closed.set)
+        if self._given_up.is_set():
+            self._order(Verb.DRAIN)
+        else:
+            spawn(self._begin(), f"worker {self.number} begins")
+        status = await process.wait()
+        await closed.wait()  # its last words are heard by then
+        self._end()
+        return f"(pid {process.pid}) ended: {_told(status)}"
+
+    async def _begin(self) -> None:
+        problems = await self.apply()
+        if problems:
+            self.trouble = "; ".join(problems)
+            _log.error("worker %d does not start: %s", self.number, self.trouble)
+        elif not self._given_up.is_set():
+            self.state, self.trouble = State.READY, ""
+
+    def _end(self) -> None:
+        assert self._channel is not None
+        self._channel.close()
+        self._process = self._channel = None
+        self._seats = set()
+        for answer in self._unanswered.values():
+            answer.set_result(None)
+        self._unanswered.clear()
+        if self.reading is not None:
+            add_departed(self._metrics, self.reading)
+            self.reading = None
+
+    # -- orders ----------------------------------------------------------------------------
+
+    async def apply(self) -> tuple[str, ...]:
+        """Have the charge of now served; return what is wrong with it, nothing when it is."""
+        async with self._applying:
+            if self._channel is None or self._given_up.is_set():
+                return ()  # the next process, if there is one, begins with it
+            charge = self._charge()
+            try:
+                self._hand_over(charge)
+            except ListenError as error:
+                return (f"cannot listen at {error}",)
+            answer = await self._ask(Verb.APPLY, settings=charge.settings)
+            if answer is None:
+                return ("ended before it was ready",)
+            if not answer.problems:
+                self._seats = set(charge.claims)
+            return answer.problems
+
+    def _hand_over(self, charge: Charge) -> None:
+        """Send a listening socket for each seat that is new to the process."""
+        for seat in charge.claims.keys() - self._seats:
+            address, name = seat
+            with charge.claims[seat].listening() as listening:
+                self._order(Verb.LISTEN, (str(address), name), descriptor=listening.fileno())
+
+    async def refresh(self) -> None:
+        """Ask for a new reading, and give it a moment to come."""
+        await self._ask(Verb.READ, limit=_ANSWER_S)
+
+    async def streams(self) -> list[dict[str, Any]]:
+        """Return its exchanges in flight; none when it does not tell them in time."""
+        answer = await self._ask(Verb.STREAMS, limit=_ANSWER_S)
+        told = () if answer is None else answer.streams
+        return [{"worker": self.number, **exchange} for exchange in told]
+
+    async def give_up(self) -> None:
+        """Have the process drain, and no other after it; one that takes too long is killed."""
+        self.state = State.DRAINING
+        self._given_up.set()
+        self._order(Verb.DRAIN)
+        self._loop.call_later(self._charge().drain_s + _GRACE_S, self._kill)
+        await asyncio.wait([self._keeping])
+
+    def hurry(self) -> None:
+        """Have the process end now."""
+        self._order(Verb.HURRY)
+        self._loop.call_later(_GRACE_S, self._kill)
+
+    def _kill(self) -> None:
+        if self._process is not None:
+            _log.warning("worker %d takes too long to end, and is killed", self.number)
+            with contextlib.suppress(ProcessLookupError):
+                self._process.kill()
+
+    async def _ask(
+        self, verb: Verb, *, settings: Any = None, limit: float | None = None
+    ) -> Answer | None:
+        """Return the answer to an order; None without one in time, or without a process."""
+        if self._channel is None or len(self._unanswered) >= _MOST_UNANSWERED:
+            return None
+        answer: asyncio.Future[Answer | None] = self._loop.create_future()
+        self._unanswered[self._order(verb, settings=settings)] = answer
+        await asyncio.wait([answer], timeout=limit)
+        return answer.result() if answer.done() else None
+
+    def _order(
+        self,
+        verb: Verb,
+        seat: tuple[str, str] = ("", ""),
+        *,
+        settings: Any = None,
+        descriptor: int | None = None,
+    ) -> int:
+        number = next(self._numbers)
+        if self._channel is not None:
+            self._channel.send(Order(number, verb, seat, settings), descriptor)
+        return number
+
+    def _hear(self, line: bytes) -> None:
+        answer = self._decode(line)
+        if answer.reading is not None:
+            self.reading = answer.reading  # the latest, however late
+        waiting = self._unanswered.pop(answer.number, None)
+        if waiting is not None:
+            waiting.set_result(answer)
+
+
+async def _start(number: int, descriptor: int) -> Process:
+    """Start a process; the signals of our terminal are for us to pass on."""
+    command = (sys.executable, "-m", "trailproxy", "worker", str(number), str(descriptor))
+    return await asyncio.create_subprocess_exec(
+        *command, stdin=DEVNULL, pass_fds=(descriptor,), start_new_session=True
+    )
+
+
+def _told(status: int) -> str:
+    """Say an exit status in words."""
+    return f"exit status {status}" if status >= 0 else signal.Signals(-status).name
