@@ -92,6 +92,8 @@ class Channel:
 
     def close(self) -> None:
         """Close, once what waits is sent; an end that reads no more gets a second."""
+        if self._end.fileno() < 0:
+            return
         self._loop.remove_reader(self._end)
         self._loop.remove_writer(self._end)
         self._end.settimeout(_LAST_WORDS_S)
@@ -127,9 +129,7 @@ class Channel:
 
     def _readable(self) -> None:
         try:
-            octets, descriptors, _, _ = socket.recv_fds(
-                self._end, _READ, 1, socket.MSG_CMSG_CLOEXEC
-            )
+            octets, descriptors, _, _ = socket.recv_fds(self._end, _READ, 1)
         except BlockingIOError:
             return
         except OSError:

@@ -34,7 +34,7 @@ _LAST_DELAY_S: Final = 5.0
 _YOUNG_S: Final = 10.0
 _ANSWER_S: Final = 1.0  # for the meters and the exchanges in flight
 _GRACE_S: Final = 3.0  # beyond its drain, before a worker is killed
-_MOST_UNANSWERED: Final = 8  # orders; a worker that leaves these unanswered is asked no more
+_MOST_UNANSWERED: Final = 8  # a worker that leaves so many orders unanswered is asked no more
 
 
 class State(StrEnum):
@@ -103,8 +103,7 @@ class Post:
                 return
             if self._loop.time() - born >= _YOUNG_S:
                 delay = _FIRST_DELAY_S
-            self.state = State.STARTING
-            self.trouble = self.trouble or ended
+            self.trouble = ended
             _log.error("worker %d %s; starting again in %g s", self.number, ended, delay)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._given_up.wait(), delay)
@@ -114,35 +113,35 @@ class Post:
     async def _one_life(self) -> str:
         """Start a process and see it through; return how it ended."""
         try:
-            ours, theirs = socket.socketpair()
-            with theirs:
-                process = await _start(self.number, theirs.fileno())
+            process, end = await _start(self.number)
         except OSError as error:
             return f"could not be started: {error}"
-        self._process = process
         closed = asyncio.Event()
-        self._channel = Channel(ours, self._hear, closed.set)
+        self._process, self._channel = process, Channel(end, self._hear, closed.set)
         if self._given_up.is_set():
             self._order(Verb.DRAIN)
-        else:
-            spawn(self._begin(), f"worker {self.number} begins")
+        beginning = asyncio.ensure_future(self._begin())
+        await closed.wait()  # all its words are heard by then
+        self._fold()
         status = await process.wait()
-        await closed.wait()  # its last words are heard by then
-        self._end()
-        return f"(pid {process.pid}) ended: {_told(status)}"
+        self._process = None
+        why = await beginning or _told(status)
+        return f"(pid {process.pid}) ended: {why}"
 
-    async def _begin(self) -> None:
+    async def _begin(self) -> str:
+        """Have it take up its charge; return why it cannot."""
         problems = await self.apply()
         if problems:
-            self.trouble = "; ".join(problems)
-            _log.error("worker %d does not start: %s", self.number, self.trouble)
-        elif not self._given_up.is_set():
+            self._order(Verb.DRAIN)
+        elif self._channel is not None and not self._given_up.is_set():
             self.state, self.trouble = State.READY, ""
+        return "; ".join(problems)
 
-    def _end(self) -> None:
+    def _fold(self) -> None:
+        """The channel is gone, and what was on its way with it; what was told stays."""
         assert self._channel is not None
         self._channel.close()
-        self._process = self._channel = None
+        self._channel = None
         self._seats = set()
         for answer in self._unanswered.values():
             answer.set_result(None)
@@ -150,6 +149,8 @@ class Post:
         if self.reading is not None:
             add_departed(self._metrics, self.reading)
             self.reading = None
+        if not self._given_up.is_set():
+            self.state = State.STARTING
 
     # -- orders ----------------------------------------------------------------------------
 
@@ -163,9 +164,9 @@ class Post:
                 self._hand_over(charge)
             except ListenError as error:
                 return (f"cannot listen at {error}",)
-            answer = await self._ask(Verb.APPLY, settings=charge.settings)
+            answer = await self._answer_to(self._order(Verb.APPLY, settings=charge.settings))
             if answer is None:
-                return ("ended before it was ready",)
+                return ()  # it is gone, as above
             if not answer.problems:
                 self._seats = set(charge.claims)
             return answer.problems
@@ -179,11 +180,11 @@ class Post:
 
     async def refresh(self) -> None:
         """Ask for a new reading, and give it a moment to come."""
-        await self._ask(Verb.READ, limit=_ANSWER_S)
+        await self._ask(Verb.READ)
 
     async def streams(self) -> list[dict[str, Any]]:
         """Return its exchanges in flight; none when it does not tell them in time."""
-        answer = await self._ask(Verb.STREAMS, limit=_ANSWER_S)
+        answer = await self._ask(Verb.STREAMS)
         told = () if answer is None else answer.streams
         return [{"worker": self.number, **exchange} for exchange in told]
 
@@ -206,14 +207,16 @@ class Post:
             with contextlib.suppress(ProcessLookupError):
                 self._process.kill()
 
-    async def _ask(
-        self, verb: Verb, *, settings: Any = None, limit: float | None = None
-    ) -> Answer | None:
-        """Return the answer to an order; None without one in time, or without a process."""
+    async def _ask(self, verb: Verb) -> Answer | None:
+        """Return the answer to a question, if it comes in time."""
         if self._channel is None or len(self._unanswered) >= _MOST_UNANSWERED:
             return None
+        return await self._answer_to(self._order(verb), _ANSWER_S)
+
+    async def _answer_to(self, number: int, limit: float | None = None) -> Answer | None:
+        """Return the answer to an order; None when it is late, or the process is gone."""
         answer: asyncio.Future[Answer | None] = self._loop.create_future()
-        self._unanswered[self._order(verb, settings=settings)] = answer
+        self._unanswered[number] = answer
         await asyncio.wait([answer], timeout=limit)
         return answer.result() if answer.done() else None
 
@@ -239,12 +242,22 @@ class Post:
             waiting.set_result(answer)
 
 
-async def _start(number: int, descriptor: int) -> Process:
-    """Start a process; the signals of our terminal are for us to pass on."""
-    command = (sys.executable, "-m", "trailproxy", "worker", str(number), str(descriptor))
-    return await asyncio.create_subprocess_exec(
-        *command, stdin=DEVNULL, pass_fds=(descriptor,), start_new_session=True
-    )
+async def _start(number: int) -> tuple[Process, socket.socket]:
+    """Start a process; return it, and our end of its channel.
+
+    It has a session of its own: the signals of our terminal are for us to pass on.
+    """
+    ours, theirs = socket.socketpair()
+    command = (sys.executable, "-m", "trailproxy", "worker", str(number), str(theirs.fileno()))
+    with theirs:
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *command, stdin=DEVNULL, pass_fds=(theirs.fileno(),), start_new_session=True
+            )
+        except OSError:
+            ours.close()
+            raise
+    return process, ours
 
 
 def _told(status: int) -> str:
