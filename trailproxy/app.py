@@ -171,7 +171,7 @@ class App:
         self._admin_address = plan.admin
         await self._commit_listeners(plan, fresh)
         if old_admin is not None and old_admin is not admin:
-            await old_admin.stop()
+            spawn(old_admin.stop(), "the old admin page")  # it may have an answer to give yet
 
     def _open_log(self, target: str, undo: ExitStack) -> AccessLog:
         """Open the access log, or the same one anew: its file may have been moved away."""
@@ -315,8 +315,9 @@ class App:
     def _signalled(self) -> None:
         """The first signal drains; whoever sends a second one will not wait."""
         if self._asked.is_set():
-            self._hurried.set()
-        self.drain()
+            self.hurry()
+        else:
+            self.drain()
 
     async def _shut_down(self) -> None:
         listeners = [listener for _, listener in self._listeners.values()]

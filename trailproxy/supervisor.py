@@ -105,10 +105,12 @@ class Supervisor:
         self._settings = plan.settings
         for seat in self._claims.keys() - plan.listeners.keys():
             self._claims.pop(seat).close()  # before the workers do: theirs is the last accept
-        self._claims.update(fresh)
+        for seat, claim in fresh.items():
+            self._claims[seat] = claim
+            _log.info("listener %s is at %s", plan.listeners[seat].name, claim.address)
         self._fit(processes(plan.settings))
         if old_admin is not None and old_admin is not admin:
-            await old_admin.stop()
+            spawn(old_admin.stop(), "the old admin page")  # it may have an answer to give yet
 
     def _claim_new(self, plan: Plan, undo: ExitStack) -> dict[Seat, Claim]:
         fresh: dict[Seat, Claim] = {}
@@ -121,7 +123,6 @@ class Supervisor:
                 raise BindError([f"listener {wanted.name}: cannot bind {error}"]) from error
             undo.callback(claim.close)
             fresh[seat] = claim
-            _log.info("listener %s is at %s", wanted.name, claim.address)
         return fresh
 
     async def _start_admin(self, address: Address) -> Admin:

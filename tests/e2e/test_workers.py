@@ -277,6 +277,28 @@ def test_a_worker_that_is_started_again_has_what_is_running_not_what_is_in_the_f
         pass
 
 
+def test_a_reload_tells_of_a_worker_that_does_not_answer_which_takes_it_when_it_can(proxy: Proxy):
+    with held_by_all(proxy) as by_worker:
+        stopped = processes(proxy)[1]
+        os.kill(stopped, signal.SIGSTOP)
+        try:
+            proxy.settings["routes"][0]["match"] = {"path_prefix": "/elsewhere"}
+            proxy.write()
+            status, told = proxy.admin("/reload", "POST")
+        finally:
+            os.kill(stopped, signal.SIGCONT)
+        assert (status, "worker 1 has not answered" in told) == (422, True)
+        assert "worker 2" not in told
+        for (client, _), *_ in by_worker.values():
+            eventually(
+                lambda client=client: (
+                    client.response(client.request(path="/repeated")).status == "404"
+                ),
+                "the new routes",
+            )
+    assert proxy.metrics().total("config_last_reload_successful") == 0
+
+
 def test_a_reload_can_have_more_workers_and_fewer(proxy: Proxy, held: RunningBackend):
     proxy.settings["workers"] = 3
     reload(proxy)
