@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import itertools
 import logging
+import os
 import signal
 import socket
 import sys
@@ -245,14 +246,17 @@ class Post:
 async def _start(number: int) -> tuple[Process, socket.socket]:
     """Start a process; return it, and our end of its channel.
 
-    It has a session of its own: the signals of our terminal are for us to pass on.
+    It has a session of its own, as the signals of our terminal are for us to pass on, and
+    imports from where we do: -P keeps the current folder out, if we were not started from it.
     """
     ours, theirs = socket.socketpair()
-    command = (sys.executable, "-m", "trailproxy", "worker", str(number), str(theirs.fileno()))
+    end = theirs.fileno()
+    command = (sys.executable, "-P", "-m", "trailproxy", "worker", str(number), str(end))
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     with theirs:
         try:
             process = await asyncio.create_subprocess_exec(
-                *command, stdin=DEVNULL, pass_fds=(theirs.fileno(),), start_new_session=True
+                *command, stdin=DEVNULL, pass_fds=(end,), start_new_session=True, env=environment
             )
         except OSError:
             ours.close()
@@ -262,4 +266,7 @@ async def _start(number: int) -> tuple[Process, socket.socket]:
 
 def _told(status: int) -> str:
     """Say an exit status in words."""
-    return f"exit status {status}" if status >= 0 else signal.Signals(-status).name
+    if status >= 0:
+        return f"exit status {status}"
+    names = {each.value: each.name for each in signal.Signals}
+    return names.get(-status, f"signal {-status}")

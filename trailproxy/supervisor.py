@@ -45,6 +45,7 @@ class Supervisor:
         self._read_settings: Final = read_settings
         self._loop: Final = asyncio.get_running_loop()
         self._metrics: Final = _new_metrics()  # our own, and what is left of ended processes
+        self._metrics.restarts[()] = 0  # a series from the start, so that the first one shows
         self._reloading: Final = asyncio.Lock()
         self._asked: Final = asyncio.Event()  # to stop
         # changed by reloads

@@ -8,7 +8,7 @@ is gone it drains, as if told to: nobody is left to ask it for anything.
 import asyncio
 import signal
 import socket
-from typing import Final, final
+from typing import Any, Final, final
 
 import msgspec
 
@@ -67,27 +67,31 @@ class Worker:
             self._app.hurry()
 
     async def _apply(self, order: Order, came: dict[Seat, socket.socket]) -> None:
-        problems: tuple[str, ...] = ()
+        try:
+            problems = await self._take_up(order.settings, came)
+            self._channel.send(Answer(order.number, problems))
+        finally:
+            if not self._serving:
+                self._app.drain()  # to end: the supervisor starts another
+
+    async def _take_up(self, packed: Any, came: dict[Seat, socket.socket]) -> tuple[str, ...]:
+        """Serve these settings with these sockets; return what is wrong with them."""
         async with self._changing:
             self._given.update(came)
+            self._settings = unpack(packed)
             try:
-                await self._serve(unpack(order.settings))
+                if self._serving:
+                    await self._app.apply(self._settings)
+                else:
+                    await self._app.start()
+                    self._serving = True
             except BuildError as error:
-                problems = error.problems
-            for unused in self._given.values():
-                unused.close()
-            self._given.clear()
-        self._channel.send(Answer(order.number, problems))
-        if not self._serving:
-            self._app.drain()
-
-    async def _serve(self, settings: Settings) -> None:
-        self._settings = settings
-        if self._serving:
-            await self._app.apply(settings)
-        else:
-            await self._app.start()
-            self._serving = True
+                return error.problems
+            finally:
+                for unused in self._given.values():
+                    unused.close()
+                self._given.clear()
+        return ()
 
     def _read(self) -> Settings:
         assert self._settings is not None  # the app reads them once, when it starts

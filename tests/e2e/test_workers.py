@@ -367,8 +367,7 @@ def test_workers_end_when_their_supervisor_is_killed(held: RunningBackend, tmp_p
     whole = settings(held.endpoint, workers=2, drain_timeout="20s", access_log={"path": "off"})
     running = Proxy(tmp_path, whole)
     try:
-        all_ready_or_not_yet = lambda: running.ready() and len(processes(running)) == 2  # noqa: E731
-        eventually(all_ready_or_not_yet, "two workers")
+        eventually(running.ready, "the proxy to be ready")
         all_ready(running, 2)
         pids = processes(running).values()
         with held_by_all(running) as by_worker:

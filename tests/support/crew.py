@@ -34,13 +34,11 @@ class Held(NamedTuple):
 
 def processes(proxy: Proxy) -> dict[int, int]:
     """Return the process id of each worker by its number."""
-    root = Path("/proc")
+    own = proxy.process.pid
     found: dict[int, int] = {}
-    for child in (
-        (root / f"{proxy.process.pid}/task/{proxy.process.pid}/children").read_text().split()
-    ):
+    for child in Path(f"/proc/{own}/task/{own}/children").read_text().split():
         try:
-            words = (root / child / "cmdline").read_bytes().decode().split("\0")
+            words = Path(f"/proc/{child}/cmdline").read_bytes().decode().split("\0")
         except OSError:
             continue  # it has just ended
         if "worker" in words:
