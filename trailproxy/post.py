@@ -158,6 +158,9 @@ class Post:
     async def apply(self) -> tuple[str, ...]:
         """Have the charge of now served; return what is wrong with it, nothing when it is."""
         async with self._applying:
+            if self._channel is not None and not self._seats:
+                # until it is up: a socket has clients from the moment it is made
+                await self._answer_to(self._order(Verb.READ))
             if self._channel is None or self._given_up.is_set():
                 return ()  # the next process, if there is one, begins with it
             charge = self._charge()
@@ -173,10 +176,13 @@ class Post:
             return answer.problems
 
     def _hand_over(self, charge: Charge) -> None:
-        """Send a listening socket for each seat that is new to the process."""
-        for seat in charge.claims.keys() - self._seats:
-            address, name = seat
-            with charge.claims[seat].listening() as listening:
+        """Send a listening socket for each seat that is new to the process, or none at all."""
+        with contextlib.ExitStack() as made:
+            sockets = {
+                seat: made.enter_context(charge.claims[seat].listening())
+                for seat in charge.claims.keys() - self._seats
+            }
+            for (address, name), listening in sockets.items():
                 self._order(Verb.LISTEN, (str(address), name), descriptor=listening.fileno())
 
     async def refresh(self) -> None:

@@ -81,7 +81,8 @@ class Supervisor:
 
     async def _poll(self) -> None:
         while True:
-            await self._refresh()
+            for post in self._posts:
+                spawn(post.refresh(), f"reading of worker {post.number}")
             await asyncio.sleep(_POLL_S)
 
     async def _refresh(self) -> None:
