@@ -1,8 +1,8 @@
 """Control: what a supervisor and its workers say to each other, and the channel for it.
 
-One JSON message a line, over a socket pair. The supervisor orders; each order is
-answered under its number, in the worker's own time: whoever asks decides how long
-to wait. A listening socket travels as a descriptor, ahead of the order that needs
+One JSON message a line, over a socket pair. The supervisor orders; what asks for
+an answer has one under its number, in the worker's own time: whoever asks decides
+how long to wait. A listening socket travels as a descriptor, ahead of the order that needs
 it. The end of the channel is the end of the process behind it.
 """
 
