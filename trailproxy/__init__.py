@@ -3,6 +3,7 @@
 The rooms, and who may import whom (a test enforces it)::
 
     app, cli, demo      where all rooms meet
+    supervisor, worker  the same in several processes: post, control
     net | ops           sockets and TLS | what operators write and see
     core                what a proxy does; synchronous, no sockets, no asyncio
     wire                bytes to events and back; no policy, no clock
@@ -23,6 +24,8 @@ fault                   what went wrong, and whose it is
 record                  what happened in an exchange
 snapshot                the compiled configuration
 origin                  the connections to one upstream
+worker / post           one of several processes / its place, and whichever process has it
+reading                 what the meters of a process show at one moment
 """
 
 from trailproxy.flavour import prefer_source

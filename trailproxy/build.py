@@ -6,6 +6,7 @@ contents included, so that an unchanged part keeps its connections.
 """
 
 import hashlib
+import os
 import ssl
 from typing import Final, NamedTuple
 
@@ -81,6 +82,13 @@ def make_plan(settings: Settings) -> Plan:
     if problems:
         raise BuildError(problems)
     return Plan(settings, wire, listeners, origins, parse_address(settings.admin.bind))
+
+
+def processes(settings: Settings) -> int:
+    """Return how many processes serve: `auto` is one for each CPU that we may run on."""
+    if settings.workers == "auto":
+        return len(os.sched_getaffinity(0))
+    return settings.workers
 
 
 def _seat(settings: ListenerSettings) -> Seat:

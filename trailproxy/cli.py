@@ -6,7 +6,6 @@ on stderr), 1 for the rest. Imports are made where they are needed, so that
 """
 
 import argparse
-import gc
 import logging
 import os
 import platform
@@ -21,28 +20,28 @@ OK = 0
 FAILED = 1
 BAD_CONFIGURATION = 2
 
-# objects more than before until the collector looks at the young ones, and how rarely at the others
-_COLLECT = (50_000, 20, 50)
+_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; return its exit status."""
     arguments = _parser().parse_args(argv)
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
-    command = {"run": _run, "check": _check, "schema": _schema, "demo": _demo}[arguments.command]
-    return command(arguments)
+    logging.basicConfig(level=logging.INFO, format=_FORMAT)
+    commands = {
+        "run": _run, "check": _check, "schema": _schema, "demo": _demo, "worker": _worker
+    }  # fmt: skip
+    return commands[arguments.command](arguments)
 
 
 def _parser() -> argparse.ArgumentParser:
+    python = platform.python_version()
     parser = argparse.ArgumentParser(
         prog="trailproxy", description="An HTTP/2 reverse proxy that never loses a trailer."
     )
     parser.add_argument(
         "--version",
         action="version",
-        version=f"trailproxy {__version__} (native codec, {flavour()}; Python {platform.python_version()})",
+        version=f"trailproxy {__version__} (native codec, {flavour()}; Python {python})",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, text in (
@@ -60,6 +59,10 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--once", action="store_true", help="stop after the one request")
     demo.add_argument("--port", type=int, default=8080, help="of the proxy (default: 8080)")
     demo.add_argument("--admin-port", type=int, default=9901, help="(default: 9901)")
+    # what `run` starts for itself, and nobody else: it stands in no help
+    worker = commands.add_parser("worker")
+    worker.add_argument("number", type=int)
+    worker.add_argument("descriptor", type=int)
     return parser
 
 
@@ -67,18 +70,18 @@ def _run(arguments: argparse.Namespace) -> int:
     import asyncio
 
     from trailproxy.app import App
-    from trailproxy.build import BindError, BuildError
-    from trailproxy.ops.settings import SettingsError, load
+    from trailproxy.build import BindError, BuildError, processes
+    from trailproxy.ops.settings import Settings, SettingsError, load
+    from trailproxy.supervisor import Supervisor
+
+    def read() -> Settings:
+        return load(arguments.config, os.environ)
 
     async def serve() -> None:
-        app = App(lambda: load(arguments.config, os.environ))
-        await app.start()
-        # everything made so far stays: the collector need not look at it again, and what
-        # comes and goes with an exchange has no cycles (CPU a request: 0.8 of before)
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(*_COLLECT)
-        await app.run()
+        alone = processes(read()) == 1
+        proxy = App(read) if alone else Supervisor(read)
+        await proxy.start()
+        await proxy.run()
 
     try:
         asyncio.run(serve())
@@ -88,6 +91,14 @@ def _run(arguments: argparse.Namespace) -> int:
     except (SettingsError, BuildError) as error:
         return _complain(arguments.config, error)
     return OK
+
+
+def _worker(arguments: argparse.Namespace) -> int:
+    from trailproxy.worker import run
+
+    told_by = _FORMAT.replace("%(name)s", f"%(name)s worker {arguments.number}")
+    logging.basicConfig(level=logging.INFO, format=told_by, force=True)
+    return run(arguments.descriptor)
 
 
 def _check(arguments: argparse.Namespace) -> int:

@@ -161,6 +161,28 @@ def test_a_listener_comes_with_a_reload_and_goes_with_the_next(proxy: Proxy):
         pass
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_the_admin_page_moves_with_a_reload_that_was_asked_of_it(
+    backend: RunningBackend, start: Start, workers: int
+):
+    proxy = start(backend.endpoint, workers=workers)
+    before = dict(proxy.settings["admin"])
+    after = listener()["bind"]
+    proxy.file.write_text(proxy.file.read_text().replace(before["bind"], after))
+
+    assert proxy.admin("/reload", "POST")[0] == 200
+
+    proxy.settings["admin"] = {"bind": after}
+    assert proxy.metrics().total("config_reloads_total", outcome="ok") == 1
+    host, _, port = before["bind"].rpartition(":")
+
+    def gone() -> bool:
+        with socket.socket() as client:
+            return client.connect_ex((host, int(port))) != 0
+
+    eventually(gone, "the old page to be gone")
+
+
 def test_a_bad_file_keeps_the_proxy_from_starting(tmp_path: Path):
     whole = settings("127.0.0.1:1")
     whole["upstreams"][0]["endpoint"] = ["127.0.0.1:1"]

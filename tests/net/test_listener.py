@@ -1,14 +1,22 @@
 """Listeners: an address is taken or named, and a stale socket is no obstacle."""
 
+import asyncio
 import socket
 from pathlib import Path
 
 import pytest
 
+from tests.support.certificates import make_certificates
 from tests.support.table import Notebook
+from tests.support.waiting import until
 from trailproxy.core.address import Address
+from trailproxy.core.connection import Connection
 from trailproxy.core.record import Tally
-from trailproxy.net.listener import Listener, ListenError
+from trailproxy.core.stream import Stream
+from trailproxy.net.listener import Listener, ListenError, ListenParams
+from trailproxy.net.local import connect
+from trailproxy.net.tls import server_context
+from trailproxy.wire.fields import Fields
 
 
 def _listener(address: Address) -> Listener:
@@ -62,3 +70,65 @@ def test_a_plain_file_is_not_removed(tmp_path: Path) -> None:
     with pytest.raises(ListenError, match=str(path)):
         _listener(Address(path=str(path))).bind()
     assert path.read_text() == "mine"
+
+
+# -- the drain ---------------------------------------------------------------------------
+
+
+class Quiet:
+    """The host of connections on which nothing is asked."""
+
+    def __init__(self, peer: str, scheme: str) -> None:
+        self.told = (peer, scheme)
+
+    def stream_opened(self, stream: Stream, fields: Fields, end: bool) -> None:
+        raise AssertionError("nobody asks")
+
+    def connection_changed(self, connection: Connection) -> None:
+        """Nothing depends on it."""
+
+
+async def test_a_drain_takes_the_clients_that_wait_to_be_accepted() -> None:
+    listener = _listener(Address("127.0.0.1", 0))
+    listener.bind()
+    address = listener.bound_to
+    await listener.serve(ListenParams(make_host=Quiet))
+    dialled = asyncio.ensure_future(connect(address))
+    await asyncio.sleep(0)  # it is under way
+    with socket.create_connection((address.host, address.port)) as silent:  # accepted by nobody yet
+        listener.drain()
+        assert not listener.empty
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection((address.host, address.port))
+        client = await dialled
+        await until(lambda: client.core.away)  # it was told GOAWAY, and was not cut
+    client.transport.abort()
+    silent.close()
+    await until(lambda: listener.empty)
+
+
+async def test_a_client_that_fails_its_handshake_does_not_hold_the_drain_up(tmp_path: Path) -> None:
+    certificates = make_certificates(tmp_path)
+    listener = _listener(Address("127.0.0.1", 0))
+    listener.bind()
+    tls = server_context(certificates.server, certificates.server_key, None)
+    await listener.serve(ListenParams(make_host=Quiet, tls=tls))
+    with socket.create_connection(("127.0.0.1", listener.port)) as client:
+        client.sendall(b"this is not TLS at all")
+        listener.drain()
+        assert not listener.empty
+        await until(lambda: listener.empty)
+
+
+async def test_an_adopted_socket_leaves_its_path_to_its_owner(tmp_path: Path) -> None:
+    path = tmp_path / "app.sock"
+    with socket.socket(socket.AF_UNIX) as owner:
+        owner.bind(str(path))
+        owner.listen()
+        listener = _listener(Address(path=str(path)))
+        listener.adopt(owner.dup())
+        await listener.serve(ListenParams(make_host=Quiet))
+        client = await connect(Address(path=str(path)))
+        client.transport.abort()
+        listener.close()
+        assert path.exists()

@@ -329,6 +329,29 @@ def test_a_full_stdout_is_not_waited_for() -> None:
     assert len(got) + log.lost_lines == 500
 
 
+class Outdated:
+    """A poll whose pipe somebody else has filled since."""
+
+    def poll(self, _timeout: int) -> bool:
+        return True
+
+
+def test_a_stdout_that_another_process_has_filled_is_not_waited_for_either() -> None:
+    reader, writer = os.pipe()
+    with stdout_is(writer), opened("stdout") as log:
+        assert not os.get_blocking(log._fd)
+        assert os.get_blocking(writer), "the others' is as it was"
+        log._poll = Outdated()  # type: ignore[assignment]
+        for number in range(500):
+            log.write(exchange(path=f"/{number}"))
+        log.flush()
+    os.close(writer)
+    with open(reader, "rb") as rest:
+        got = lines(rest.read())
+    assert 0 < len(got) < 500
+    assert len(got) + log.lost_lines == 500
+
+
 def test_a_stuck_reader_costs_lines_and_bounded_memory(fifo: tuple[Path, int]) -> None:
     path, reader = fifo
     written = 1500

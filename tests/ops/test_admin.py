@@ -41,7 +41,10 @@ class Stage:
             raise self.failure
         return {"codec": "h2", "listeners": [{"name": "main", "tls": {"private_key": "***"}}]}
 
-    def streams(self) -> list[dict[str, Any]]:
+    async def metrics(self, accept: str) -> tuple[bytes, str]:
+        return renderer(Metrics({side: Tally() for side in Side}))(accept)
+
+    async def streams(self) -> list[dict[str, Any]]:
         return self.in_flight
 
     async def reload(self) -> tuple[str, ...]:
@@ -59,8 +62,7 @@ def stage() -> Stage:
 
 @asynccontextmanager
 async def listening(stage: Backstage, address: Address) -> AsyncIterator[Admin]:
-    metrics = Metrics({Side.DOWNSTREAM: Tally(), Side.UPSTREAM: Tally()})
-    admin = Admin(stage, renderer(metrics))
+    admin = Admin(stage)
     await admin.start(address)
     try:
         yield admin
@@ -281,7 +283,7 @@ async def test_it_listens_on_a_unix_socket_and_takes_over_a_stale_one(
 async def test_a_port_in_use_is_named(stage: Stage) -> None:
     async with listening(stage, LOOPBACK) as admin:
         host, port = admin.addresses[0]
-        other = Admin(stage, lambda _accept: (b"", "text/plain"))
+        other = Admin(stage)
         with pytest.raises(OSError, match=str(port)):
             await other.start(Address(host=host, port=port))
         assert other.addresses == []
@@ -297,7 +299,7 @@ async def test_after_stop_nobody_listens(stage: Stage) -> None:
 
 
 async def test_an_idle_scraper_does_not_hold_up_the_stop(stage: Stage) -> None:
-    admin = Admin(stage, lambda _accept: (b"", "text/plain"))
+    admin = Admin(stage)
     await admin.start(LOOPBACK)
     host, port = admin.addresses[0]
     reader, writer = await asyncio.open_connection(host, port)
@@ -322,7 +324,7 @@ async def test_an_order_that_hangs_does_not_hold_up_the_stop(
 
     monkeypatch.setattr(stage, "reload", hang)
     monkeypatch.setattr(admin_room, "_SHUTDOWN_S", 0.01)
-    admin = Admin(stage, lambda _accept: (b"", "text/plain"))
+    admin = Admin(stage)
     await admin.start(LOOPBACK)
     host, port = admin.addresses[0]
     reader, writer = await asyncio.open_connection(host, port)

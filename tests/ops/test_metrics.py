@@ -376,6 +376,8 @@ CONTRACT = {
     "config_last_reload_successful": set(),
     "config_last_reload_success_timestamp_seconds": set(),
     "access_log_lost_lines_total": set(),
+    "workers": {"state"},
+    "worker_restarts_total": set(),
     "build_info": {"version", "python", "codec"},
 }
 
@@ -394,6 +396,8 @@ def busy(metrics: Metrics) -> Metrics:
     observer.goaway(Side.UPSTREAM, Direction.SENT, 0)
     observer.connected("app", "ok")
     metrics.reloaded(ok=True, at=1_800_000_000.0)
+    metrics.workers = {"ready": 2}
+    metrics.restarts[()] += 1
     return metrics
 
 

@@ -450,11 +450,16 @@ def test_a_codec_that_there_is_not():
     assert refusal(WHOLE + "codec: h3\n") == 't.yaml:7: codec: must be native or h2, not "h3"'
 
 
-@pytest.mark.parametrize("workers", ["2", "0", '"auto"'])
-def test_more_than_one_worker(workers):
+@pytest.mark.parametrize("workers", ["0", "257", "2.5", "true", '"2"', '"many"'])
+def test_workers_that_are_no_number_of_processes(workers):
     assert refusal(WHOLE + f"workers: {workers}\n") == (
-        f"t.yaml:7: workers: must be 1, as this version runs in one process, not {workers}"
+        f"t.yaml:7: workers: must be a whole number from 1 to 256, or auto, not {workers}"
     )
+
+
+@pytest.mark.parametrize("workers", [1, 2, 256, "auto"])
+def test_workers_are_counted_or_left_to_the_machine(workers):
+    assert good(WHOLE + f"workers: {workers}\n").workers == workers
 
 
 def test_an_access_log_that_is_no_path():
@@ -632,7 +637,7 @@ def test_a_connection_window_below_the_stream_window():
 
 
 def test_all_problems_are_told_in_the_order_of_the_file():
-    text = WHOLE.replace("name: all", "nam: all") + "codec: h3\nadmin: {}\nworkers: 4\n"
+    text = WHOLE.replace("name: all", "nam: all") + "codec: h3\nadmin: {}\nworkers: 0\n"
     with pytest.raises(SettingsError) as refused:
         good(text)
     problems = refused.value.problems

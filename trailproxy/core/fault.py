@@ -58,6 +58,7 @@ class Cause(StrEnum):
     ANSWERED = "answered"  # we answered ourselves; the rest of the request is not wanted
     NOT_ALLOWED = "not_allowed"  # trailers on a response that ends at its head
     STREAM_OVER = "stream_over"  # something was said on a stream that could not take it
+    WORKER_DIED = "worker_died"  # the process that had it in flight is gone
     INTERNAL = "internal"  # our own mistake
 
 

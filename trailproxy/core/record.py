@@ -4,6 +4,7 @@ The hot path counts in plain ints; an Observer is called when a stream breaks
 and when an exchange is over, never per frame.
 """
 
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Protocol, final
 
@@ -140,26 +141,16 @@ class Record:
         return self.ended - self.began
 
 
-@final
+@dataclass(eq=False)
 class Tally:
     """Plain counts of one side, shared by all its connections, read at scrape time."""
 
-    __slots__ = (
-        "bytes_received",
-        "bytes_sent",
-        "connections",
-        "parked_bytes",
-        "stalls",
-        "streams",
-    )
-
-    def __init__(self) -> None:
-        self.connections = 0  # open now
-        self.streams = 0  # open now
-        self.bytes_received = 0  # body octets
-        self.bytes_sent = 0  # body octets
-        self.parked_bytes = 0  # body octets from this side that wait in lanes now
-        self.stalls = 0  # times a lane towards this side ran out of window or socket
+    connections: int = 0  # open now
+    streams: int = 0  # open now
+    bytes_received: int = 0  # body octets
+    bytes_sent: int = 0  # body octets
+    parked_bytes: int = 0  # body octets from this side that wait in lanes now
+    stalls: int = 0  # times a lane towards this side ran out of window or socket
 
 
 class Observer(Protocol):

@@ -6,7 +6,7 @@ import os
 import socket
 import ssl
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Final, final
 
@@ -16,9 +16,11 @@ from trailproxy.core.fault import Side
 from trailproxy.core.record import Observer, Tally
 from trailproxy.core.stream import Host
 from trailproxy.net.connection import AsyncConnection
+from trailproxy.net.tasks import spawn
 from trailproxy.wire import Role, WireParams, make_codec
 
 _BACKLOG: Final = 1024
+_HANDSHAKE_S: Final = 10.0
 
 
 class ListenError(Exception):
@@ -52,8 +54,11 @@ class Listener:
         self._tally: Final = tally
         self._connections: Final[set[AsyncConnection]] = set()
         self._socket: socket.socket | None = None
+        self._adopted = False
         self._server: asyncio.Server | None = None
         self._params: ListenParams | None = None
+        self._draining = False
+        self._arriving = 0  # connections accepted by the drain, and not made yet
 
     def bind(self) -> None:
         """Take the address.
@@ -61,10 +66,14 @@ class Listener:
         Raises:
             ListenError: it is in use, or not ours.
         """
-        try:
-            self._socket = _bind(self.address)
-        except OSError as error:
-            raise ListenError(f"{self.address}: {error.strerror or error}") from error
+        self._socket = bind(self.address)
+        listen(self._socket, self.address)
+
+    def adopt(self, listening: socket.socket) -> None:
+        """Take a socket that already listens; its address belongs to whoever made it."""
+        listening.setblocking(False)
+        self._socket = listening
+        self._adopted = True
 
     async def serve(self, params: ListenParams) -> None:
         """Accept connections, from now on with these parameters; those accepted keep theirs."""
@@ -75,7 +84,7 @@ class Listener:
         loop = asyncio.get_running_loop()
         earlier = self._server
         sock = self._socket.dup()
-        handshake = None if tls is None else 10.0
+        handshake = None if tls is None else _HANDSHAKE_S
         if self.address.is_unix:
             self._server = await loop.create_unix_server(
                 self._accept, sock=sock, ssl=tls, backlog=_BACKLOG, ssl_handshake_timeout=handshake
@@ -111,7 +120,10 @@ class Listener:
         peer = peername[0] if isinstance(peername, tuple) else "unix"
         host = params.make_host(peer, "http" if params.tls is None else "https")
         codec = make_codec(params.codec, Role.SERVER, params.wire)
-        return Connection(codec, Side.DOWNSTREAM, host, self._observer, self._tally)
+        core = Connection(codec, Side.DOWNSTREAM, host, self._observer, self._tally)
+        if self._draining:
+            asyncio.get_running_loop().call_soon(core.drain)
+        return core
 
     def tick(self) -> None:
         """A second has passed."""
@@ -119,15 +131,42 @@ class Listener:
             connection.tick()
 
     def drain(self) -> None:
-        """Accept no more; ask every client to open no more streams."""
+        """Accept what waits, and no more; ask every client to open no more streams."""
+        self._draining = True
+        for accepted in self._queue():
+            self._arriving += 1
+            spawn(self._welcome(accepted), "the last connections")
         self._stop_accepting()
         for connection in list(self._connections):
             connection.core.drain()
 
+    def _queue(self) -> Iterator[socket.socket]:
+        """Accept what the kernel has accepted already: a close would reset these."""
+        for _ in range(_BACKLOG):
+            if self._socket is None:
+                return
+            try:
+                accepted, _peer = self._socket.accept()
+            except OSError:
+                return  # nobody is left; or there are no descriptors for more
+            yield accepted
+
+    async def _welcome(self, accepted: socket.socket) -> None:
+        tls = None if self._params is None else self._params.tls
+        handshake = None if tls is None else _HANDSHAKE_S
+        try:
+            await asyncio.get_running_loop().connect_accepted_socket(
+                self._accept, accepted, ssl=tls, ssl_handshake_timeout=handshake
+            )
+        except OSError:
+            return  # its handshake failed, or it left
+        finally:
+            self._arriving -= 1
+
     @property
     def empty(self) -> bool:
         """Whether no connection is left."""
-        return not self._connections
+        return not self._connections and not self._arriving
 
     def close(self) -> None:
         """Cut whatever is left."""
@@ -142,29 +181,52 @@ class Listener:
         if self._socket is not None:
             self._socket.close()
             self._socket = None
-            if self.address.is_unix:
+            if self.address.is_unix and not self._adopted:
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(self.address.path)
 
 
-def _bind(address: Address) -> socket.socket:
+def bind(address: Address, *, shared: bool = False) -> socket.socket:
+    """Bind a socket; a `shared` TCP address can be bound again by those who share it too.
+
+    Raises:
+        ListenError: the address is in use, or not ours.
+    """
     if address.is_unix:
         _clear_stale(address.path)
-        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        family = socket.AF_UNIX
         where: str | tuple[str, int] = address.path
     else:
         family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
-        sock = socket.socket(family, socket.SOCK_STREAM)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         where = (address.host, address.port)
+    sock = socket.socket(family, socket.SOCK_STREAM)
     try:
         sock.setblocking(False)
+        if not address.is_unix:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, shared)
         sock.bind(where)
-        sock.listen(_BACKLOG)
-    except OSError:
+    except OSError as error:
         sock.close()
-        raise
+        raise _unusable(address, error) from error
     return sock
+
+
+def listen(bound: socket.socket, address: Address) -> None:
+    """Let clients connect to a bound socket; it is closed when that fails.
+
+    Raises:
+        ListenError: somebody else listens at its address.
+    """
+    try:
+        bound.listen(_BACKLOG)
+    except OSError as error:
+        bound.close()
+        raise _unusable(address, error) from error
+
+
+def _unusable(address: Address, error: OSError) -> ListenError:
+    return ListenError(f"{address}: {error.strerror or error}")
 
 
 def _clear_stale(path: str) -> None:

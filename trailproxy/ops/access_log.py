@@ -6,8 +6,10 @@ kept is counted in `lost_lines`. Whoever owns the log calls `flush` now and then
 once a turn of the event loop or a few times a second.
 """
 
+import contextlib
 import os
 import select
+import stat
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final
@@ -234,10 +236,22 @@ def _open(target: str) -> int:
     if target == "off":
         return -1
     if target == "stdout":
-        return os.dup(_STDOUT)
+        return _open_stdout()
     # O_NONBLOCK: a path may be a pipe, and one that nobody reads must not hold us up.
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
     return os.open(target, flags, _MODE)
+
+
+def _open_stdout() -> int:
+    """Open a pipe anew, as O_NONBLOCK is not for us to set where others write too.
+
+    Between our poll and our write another process may have filled it.
+    """
+    if stat.S_ISFIFO(os.fstat(_STDOUT).st_mode):
+        flags = os.O_WRONLY | os.O_CLOEXEC | os.O_NONBLOCK
+        with contextlib.suppress(OSError):  # it may be another user's
+            return os.open(f"/proc/self/fd/{_STDOUT}", flags)
+    return os.dup(_STDOUT)
 
 
 def _poll_for(fd: int) -> "select.poll":

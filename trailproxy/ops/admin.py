@@ -52,7 +52,11 @@ class Backstage(Protocol):
         """Return the running configuration with its secrets masked."""
         ...
 
-    def streams(self) -> list[dict[str, Any]]:
+    async def metrics(self, accept: str) -> tuple[bytes, str]:
+        """Return the metrics page and its content type, for an Accept header."""
+        ...
+
+    async def streams(self) -> list[dict[str, Any]]:
         """Describe the exchanges in flight."""
         ...
 
@@ -66,17 +70,11 @@ class Backstage(Protocol):
 
 
 class Admin:
-    """The admin listener; owned by the app."""
+    """The admin listener; owned by the app, or by the supervisor of many."""
 
-    def __init__(self, backstage: Backstage, metrics: Callable[[str], tuple[bytes, str]]) -> None:
-        """Build it, without listening yet.
-
-        Args:
-            backstage: the proxy.
-            metrics: turns an Accept header into the metrics page and its content type.
-        """
+    def __init__(self, backstage: Backstage) -> None:
+        """Build it, without listening yet."""
         self._backstage = backstage
-        self._metrics = metrics
         self._runner: web.AppRunner | None = None
 
     async def start(self, address: Address) -> None:
@@ -127,7 +125,8 @@ class Admin:
         return web.Response(text=_INDEX)
 
     async def _page(self, request: web.Request) -> web.Response:
-        body, content_type = self._metrics(", ".join(request.headers.getall("Accept", [])))
+        accept = ", ".join(request.headers.getall("Accept", []))
+        body, content_type = await self._backstage.metrics(accept)
         return web.Response(body=body, headers={"Content-Type": content_type})
 
     async def _healthz(self, _request: web.Request) -> web.Response:
@@ -143,7 +142,7 @@ class Admin:
         return _json(self._backstage.config())
 
     async def _streams(self, _request: web.Request) -> web.Response:
-        return _json(self._backstage.streams())
+        return _json(await self._backstage.streams())
 
     async def _reload(self, _request: web.Request) -> web.Response:
         problems = await self._backstage.reload()

@@ -86,20 +86,20 @@ class Histogram:
     def __init__(self, name: str, meaning: str) -> None:
         self.name = name
         self.meaning = meaning
-        self._buckets: defaultdict[str, list[int]] = defaultdict(lambda: [0] * len(_BOUNDS))
-        self._sums: defaultdict[str, float] = defaultdict(float)
+        self.buckets: defaultdict[str, list[int]] = defaultdict(lambda: [0] * len(_BOUNDS))
+        self.sums: defaultdict[str, float] = defaultdict(float)
 
     def observe(self, route: str, seconds: float) -> None:
         """Count one duration."""
-        self._buckets[route][bisect_left(BUCKETS, seconds)] += 1
-        self._sums[route] += seconds
+        self.buckets[route][bisect_left(BUCKETS, seconds)] += 1
+        self.sums[route] += seconds
 
     def family(self) -> Metric:
         """Build the samples as Prometheus wants them: each bucket holds the ones below it."""
         family = HistogramMetricFamily(f"trailproxy_{self.name}", self.meaning, labels=("route",))
-        for route, counts in self._buckets.items():
+        for route, counts in self.buckets.items():
             buckets = list(zip(_BOUNDS, accumulate(counts), strict=True))
-            family.add_metric([route], buckets, self._sums[route])
+            family.add_metric([route], buckets, self.sums[route])
         return family
 
 
@@ -108,7 +108,10 @@ class Metrics:
 
     Attributes:
         active: the exchanges in flight.
+        active_elsewhere: how many are in flight in the processes whose readings were added.
         log: where finished exchanges are written; may be replaced at any time.
+        lost_lines: what logs that are closed, and those of other processes, have lost.
+        workers: how many there are in each state; empty in a process that serves alone.
         loaded_at: when the running configuration was loaded, in seconds since 1970.
     """
 
@@ -124,6 +127,10 @@ class Metrics:
         self.tallies = tallies
         self.codec = codec
         self.log = log
+        self.lost_lines = 0
+        # set by the supervisor
+        self.workers: dict[str, int] = {}
+        self.active_elsewhere = 0
         # written by the observer's calls
         self.active: set[Record] = set()
         self.requests = Counts(
@@ -190,6 +197,10 @@ class Metrics:
         self.response_head = Histogram(
             "upstream_response_head_seconds",
             "Seconds from the request head sent upstream to the upstream's response head.",
+        )
+        # written by the supervisor
+        self.restarts = Counts(
+            "worker_restarts_total", (), "Times a worker that had ended was started again."
         )
         # written by reloaded
         self.reloads = Counts(
@@ -263,8 +274,13 @@ class Metrics:
             sum(self.requests.values()),
             sum(self.completed.values()),
             sum(self.dropped.values()),
-            len(self.active),
+            self.in_flight,
         )
+
+    @property
+    def in_flight(self) -> int:
+        """How many exchanges are in flight."""
+        return len(self.active) + self.active_elsewhere
 
 
 class Collector(CollectorBase):
@@ -305,8 +321,16 @@ class Collector(CollectorBase):
     def _process(self) -> Iterator[Metric]:
         metrics = self._metrics
         yield GaugeMetricFamily(
-            "trailproxy_requests_active", "Requests in flight now.", len(metrics.active)
+            "trailproxy_requests_active", "Requests in flight now.", metrics.in_flight
         )
+        workers = GaugeMetricFamily(
+            "trailproxy_workers",
+            "Worker processes, by state; none where one process serves alone.",
+            labels=("state",),
+        )
+        for state, count in metrics.workers.items():
+            workers.add_metric([state], count)
+        yield workers
         yield GaugeMetricFamily(
             "trailproxy_config_last_reload_successful",
             "1 when the running configuration is the last that was tried, else 0.",
@@ -320,7 +344,7 @@ class Collector(CollectorBase):
         yield CounterMetricFamily(
             "trailproxy_access_log_lost_lines_total",
             "Access log lines that could not be kept or written.",
-            0 if metrics.log is None else metrics.log.lost_lines,
+            metrics.lost_lines + (0 if metrics.log is None else metrics.log.lost_lines),
         )
         yield InfoMetricFamily(
             "trailproxy_build",

@@ -37,8 +37,10 @@ __all__ = [
     "UpstreamTls",
     "load",
     "masked",
+    "pack",
     "parse",
     "schema",
+    "unpack",
 ]
 
 _SECRETS: Final = frozenset({"private_key"})
@@ -257,12 +259,10 @@ class Settings(_Section, frozen=True, kw_only=True):
         _doc("The HTTP/2 codec: native is ours, h2 the reference over the h2 package."),
     ] = "native"
     workers: Annotated[
-        int,
+        Annotated[int, msgspec.Meta(ge=1, le=256)] | Literal["auto"],
         msgspec.Meta(
-            description="Processes; this version runs in one.",
-            ge=1,
-            le=1,
-            extra={"wanted": "1, as this version runs in one process"},
+            description="Processes that share the listeners; auto: one for each CPU.",
+            extra={"wanted": "a whole number from 1 to 256, or auto"},
         ),
     ] = 1
     limits: Annotated[Limits, _doc("What one connection may cost.")] = _default(Limits())
@@ -322,9 +322,19 @@ def schema() -> dict[str, Any]:
     return json_schema.describe(Settings, _Section.__subclasses__())
 
 
+def pack(settings: Settings) -> Any:
+    """Return the settings as plain data for another process, secrets and all."""
+    return msgspec.to_builtins(settings, enc_hook=str)
+
+
+def unpack(plain: Any) -> Settings:
+    """Return the settings that `pack` made into plain data."""
+    return msgspec.convert(plain, Settings, dec_hook=decode)
+
+
 def masked(settings: Settings) -> dict[str, Any]:
     """Return the settings as plain data for people to see, without secrets."""
-    plain: dict[str, Any] = _mask(msgspec.to_builtins(settings, enc_hook=str))
+    plain: dict[str, Any] = _mask(pack(settings))
     return plain
 
 
