@@ -36,6 +36,7 @@ COMPILED = (
     "net/balance",
     "net/connection",
     "net/origin",
+    "ops/meters",
     "wire/codec",
     "wire/control",
     "wire/events",

@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING, Any, Final, final
 
 from trailproxy.build import BindError, BuildError, Key, Plan, Seat, make_plan, processes
 from trailproxy.core.address import Address
-from trailproxy.core.clock import DateStamp, Wheel
+from trailproxy.core.clock import DateStamp
 from trailproxy.core.fault import Cause, Side
 from trailproxy.core.proxy import Front, Proxy
 from trailproxy.core.record import Tally
 from trailproxy.core.routing import Router
+from trailproxy.net.clock import LoopClock
 from trailproxy.net.listener import Listener, ListenError, ListenParams
 from trailproxy.net.origin import Origin
 from trailproxy.net.tasks import spawn
@@ -79,11 +80,12 @@ class App:
         self._read: Final = read
         self._given: Final = given
         self._loop: Final = loop
+        self._clock: Final = LoopClock(loop)
         self._tallies: Final = {Side.DOWNSTREAM: Tally(), Side.UPSTREAM: Tally()}
         self._metrics: Final = Metrics(self._tallies)
         self._render: Final = renderer(self._metrics)
         self._proxy: Final = Proxy(
-            Router(()), self._metrics, self._tallies, Wheel(loop), DateStamp(time.time)
+            Router(()), self._metrics.meters, self._tallies, self._clock, DateStamp(time.time)
         )
         self._reloading: Final = asyncio.Lock()
         self._asked: Final = asyncio.Event()  # to stop
@@ -194,7 +196,7 @@ class App:
         for seat, wanted in plan.listeners.items():
             if seat in self._listeners:
                 continue
-            listener = Listener(seat[0], self._metrics, self._tallies[Side.DOWNSTREAM])
+            listener = Listener(seat[0], self._metrics.meters, self._tallies[Side.DOWNSTREAM])
             try:
                 if self._given is None:
                     listener.bind()
@@ -231,7 +233,7 @@ class App:
         for name, wanted in plan.origins.items():
             if name not in self._origins:
                 tally = self._tallies[Side.UPSTREAM]
-                origin = Origin(wanted.params, self._metrics, tally, self._proxy.wheel)
+                origin = Origin(wanted.params, self._metrics.meters, tally, self._clock)
                 self._origins[name] = (wanted.key, origin)
                 origin.start()
 

@@ -1,58 +1,34 @@
-"""The wheel: never early, at most a grain late, and silent once cancelled."""
+"""The pulse: it looks as long as there is something to look at; and the date of a response."""
 
 from tests.support.clock import FakeClock
-from trailproxy.core.clock import DateStamp, Wheel
+from trailproxy.core.clock import DateStamp, Pulse
 
 
-def test_a_deadline_is_never_early_and_at_most_a_grain_late() -> None:
+def test_a_pulse_looks_until_there_is_nothing_to_look_at() -> None:
     clock = FakeClock()
-    wheel = Wheel(clock, grain=0.5)
-    fired: list[float] = []
-    wheel.after(1.2, lambda: fired.append(wheel.time()))
-    clock.advance(1.2)
-    assert not fired
-    clock.advance(0.5)
-    (at,) = fired
-    assert 1001.2 <= at <= 1001.7
+    looks: list[float] = []
+    pulse = Pulse(clock, lambda now: looks.append(now) or len(looks) < 3)  # type: ignore[func-returns-value]
+    clock.advance(1)
+    assert not looks, "nobody has started it"
+    pulse.start()
+    pulse.start()
+    clock.advance(1)
+    assert [round(look - 1001, 2) for look in looks] == [0.05, 0.1, 0.15]
 
 
-def test_deadlines_of_one_slot_are_one_call_in_their_order() -> None:
+def test_a_pulse_can_be_started_again() -> None:
     clock = FakeClock()
-    wheel = Wheel(clock, grain=1.0)
-    fired: list[str] = []
-    for name in "abc":
-        wheel.after(2.0, lambda name=name: fired.append(name))  # type: ignore[misc]
-    assert len(clock._due) == 1
-    clock.advance(5)
-    assert fired == ["a", "b", "c"]
+    looks: list[float] = []
 
+    def look(now: float) -> bool:
+        looks.append(now)
+        return False
 
-def test_a_cancelled_deadline_never_fires() -> None:
-    clock = FakeClock()
-    wheel = Wheel(clock)
-    fired: list[str] = []
-    timer = wheel.after(1, lambda: fired.append("cancelled"))
-    wheel.after(1, lambda: fired.append("kept"))
-    timer.cancel()
-    timer.cancel()
-    clock.advance(2)
-    assert fired == ["kept"]
-
-
-def test_a_deadline_may_set_another_and_cancel_its_neighbour() -> None:
-    clock = FakeClock()
-    wheel = Wheel(clock)
-    fired: list[str] = []
-
-    def first() -> None:
-        fired.append("first")
-        neighbour.cancel()
-        wheel.after(0, lambda: fired.append("next"))
-
-    wheel.after(1, first)
-    neighbour = wheel.after(1, lambda: fired.append("neighbour"))
-    clock.advance(2)
-    assert fired == ["first", "next"]
+    pulse = Pulse(clock, look)
+    for count in (1, 2):
+        pulse.start()
+        clock.advance(1)
+        assert len(looks) == count
 
 
 def test_the_date_is_worked_out_once_a_second() -> None:

@@ -9,6 +9,7 @@ from tests.support.parts import data, head, request, reset, trailers
 from trailproxy.core.fault import Side
 from trailproxy.core.lane import Lane, Phase
 from trailproxy.core.record import Ending, Tally
+from trailproxy.core.stream import Owner
 from trailproxy.wire.fields import Fields
 
 HEAD = Fields.of([(":status", "200")])
@@ -16,7 +17,7 @@ SECTION = Fields.of([("x-a", "1")])
 
 
 @dataclass
-class Owner:
+class Keeper(Owner):
     """A lane's owner that lets everything pass."""
 
     heads: list[bool] = field(default_factory=list)
@@ -55,7 +56,7 @@ class Bench:
         self.client = self.pair.peer
         self.client.holds = True
         self.sink = self.pair.takes(request())
-        self.owner, self.purse, self.tally = Owner(), Purse(), Tally()
+        self.owner, self.purse, self.tally = Keeper(), Purse(), Tally()
         self.lane = Lane(self.owner, self.purse, self.tally)
 
     def attach(self) -> None:
@@ -231,7 +232,7 @@ def test_a_head_alone_can_be_sent_again() -> None:
 
 def test_the_parked_body_goes_to_the_next_sink() -> None:
     pair = Pair(Side.UPSTREAM, peer_window=0)
-    lane = Lane(Owner(), Purse(), Tally())
+    lane = Lane(Keeper(), Purse(), Tally())
     sinks = [pair.core.open(), pair.core.open()]
     lane.head(Fields.of(request().fields), False)
     for sink in sinks:

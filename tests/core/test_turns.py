@@ -6,6 +6,7 @@ from trailproxy.core.connection import Connection
 from trailproxy.core.fault import Side
 from trailproxy.core.lane import Lane
 from trailproxy.core.record import Tally
+from trailproxy.core.stream import Owner
 from trailproxy.core.turns import QUANTUM, Turns
 from trailproxy.wire.events import DataReceived
 from trailproxy.wire.fields import Fields
@@ -109,7 +110,7 @@ def test_standing_in_line_twice_is_one_stall() -> None:
     assert tally.stalls == 2
 
 
-class _Nobody:
+class _Nobody(Owner):
     def head_arrived(self, lane: Lane, fields: Fields, end: bool) -> None:
         raise AssertionError("no part comes here")
 

@@ -11,7 +11,6 @@ from tests.support.frames import GET, goaway, settings_frame
 from tests.support.table import Notebook
 from tests.support.waiting import until
 from trailproxy.core.address import Address
-from trailproxy.core.clock import Wheel
 from trailproxy.core.connection import Connection
 from trailproxy.core.fault import Cause, Fault
 from trailproxy.core.record import Tally
@@ -106,7 +105,7 @@ def notes() -> Dials:
 async def _origin(notes: Dials, *addresses: Address, **params: object) -> Origin:
     loop = asyncio.get_running_loop()
     made = OriginParams(name="app", addresses=addresses, **params)  # type: ignore[arg-type]
-    return Origin(made, notes, Tally(), Wheel(loop))
+    return Origin(made, notes, Tally(), loop)
 
 
 async def _backend(backends: list[Backend], greeting: bytes) -> Address:

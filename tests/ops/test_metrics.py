@@ -68,8 +68,8 @@ def metrics(tallies: dict[Side, Tally]) -> Metrics:
 
 def finish(metrics: Metrics, **changes: Any) -> None:
     record = exchange(**changes)
-    metrics.exchange_began(record)
-    metrics.exchange_finished(record)
+    metrics.meters.exchange_began(record)
+    metrics.meters.exchange_finished(record)
 
 
 def samples(metrics: Metrics) -> Iterator[Sample]:
@@ -103,7 +103,7 @@ def test_every_request_is_completed_dropped_or_active(metrics: Metrics) -> None:
     finish(metrics)
     finish(metrics, route="rest")
     finish(metrics, **lost())
-    metrics.exchange_began(exchange())
+    metrics.meters.exchange_began(exchange())
     assert metrics.totals() == Totals(requests=4, completed=2, dropped=1, active=1)
     assert metrics.totals().balanced
 
@@ -112,7 +112,7 @@ def test_the_page_alone_shows_that_the_books_balance(metrics: Metrics) -> None:
     finish(metrics)
     finish(metrics, **lost())
     finish(metrics, route="rest", **lost(Cause.CLIENT_RESET, Side.DOWNSTREAM))
-    metrics.exchange_began(exchange())
+    metrics.meters.exchange_began(exchange())
     requests = sum(series(metrics, "requests_total").values())
     completed = sum(series(metrics, "requests_completed_total").values())
     dropped = sum(series(metrics, "streams_dropped_total").values())
@@ -122,14 +122,14 @@ def test_the_page_alone_shows_that_the_books_balance(metrics: Metrics) -> None:
 
 def test_a_request_that_ended_twice_unbalances_the_books(metrics: Metrics) -> None:
     record = exchange()
-    metrics.exchange_began(record)
-    metrics.exchange_finished(record)
-    metrics.exchange_finished(record)
+    metrics.meters.exchange_began(record)
+    metrics.meters.exchange_finished(record)
+    metrics.meters.exchange_finished(record)
     assert not metrics.totals().balanced
 
 
 def test_a_request_that_ended_without_beginning_unbalances_the_books(metrics: Metrics) -> None:
-    metrics.exchange_finished(exchange())
+    metrics.meters.exchange_finished(exchange())
     assert not metrics.totals().balanced
 
 
@@ -165,9 +165,9 @@ def test_resets_are_told_apart_by_side_initiator_code_phase_and_cause(metrics: M
 
 
 def test_a_dropped_trailer_section_has_a_cause(metrics: Metrics) -> None:
-    metrics.trailers(Direction.RESPONSE, Outcome.RELAYED, "greeter")
-    metrics.trailers(Direction.RESPONSE, Outcome.DROPPED, "greeter", Cause.CLIENT_GONE)
-    metrics.trailers(Direction.REQUEST, Outcome.DROPPED, "greeter")  # nobody said why
+    metrics.meters.trailers(Direction.RESPONSE, Outcome.RELAYED, "greeter")
+    metrics.meters.trailers(Direction.RESPONSE, Outcome.DROPPED, "greeter", Cause.CLIENT_GONE)
+    metrics.meters.trailers(Direction.REQUEST, Outcome.DROPPED, "greeter")  # nobody said why
     where = {"direction": "response", "route": "greeter"}
     assert value(metrics, "trailers_total", outcome="relayed", **where) == 1
     assert value(metrics, "trailers_total", outcome="dropped", **where) == 1
@@ -297,7 +297,7 @@ def test_made_up_methods_share_one_label(metrics: Metrics) -> None:
 
 def test_requests_without_a_route_share_one_label(metrics: Metrics) -> None:
     finish(metrics, route="", status=404, grpc_status="")
-    metrics.trailers(Direction.RESPONSE, Outcome.SYNTHESIZED, "")
+    metrics.meters.trailers(Direction.RESPONSE, Outcome.SYNTHESIZED, "")
     metrics.trailer_fields_removed(Direction.REQUEST, "", 1)
     for name in (
         "requests",
@@ -333,7 +333,7 @@ def test_finished_exchanges_are_logged_in_the_same_words(
     log = AccessLog.open(str(tmp_path / "access.log"), lambda: 1_800_000_000.0)
     metrics = Metrics(tallies, log=log)
     finish(metrics, route="", grpc_status="5", **lost())
-    metrics.exchange_began(exchange())  # not finished, so not logged
+    metrics.meters.exchange_began(exchange())  # not finished, so not logged
     log.close()
     (line,) = [json.loads(text) for text in (tmp_path / "access.log").read_text().splitlines()]
     code = str(line["status"])
@@ -385,7 +385,7 @@ CONTRACT = {
 @pytest.fixture
 def busy(metrics: Metrics) -> Metrics:
     """Metrics to which everything has happened once."""
-    observer: Observer = metrics
+    observer: Observer = metrics.meters
     finish(metrics)
     finish(metrics, **lost())
     cause = Cause.UPSTREAM_GONE

@@ -42,9 +42,9 @@ def busy(tmp_path: Any) -> Metrics:
     finish(metrics)
     finish(metrics, route="", upstream="\ud800")  # which no line can hold
     finish(metrics, **lost())
-    metrics.exchange_began(exchange())
+    metrics.meters.exchange_began(exchange())
     metrics.stream_reset(Side.UPSTREAM, Initiator.PEER, 2, Progress.HEAD, Cause.UPSTREAM_GONE)
-    metrics.trailers(Direction.RESPONSE, Outcome.DROPPED, "greeter", Cause.CLIENT_GONE)
+    metrics.meters.trailers(Direction.RESPONSE, Outcome.DROPPED, "greeter", Cause.CLIENT_GONE)
     metrics.trailer_fields_removed(Direction.REQUEST, "greeter", 2)
     metrics.goaway(Side.UPSTREAM, Direction.SENT, 0)
     metrics.connected("app", "ok")

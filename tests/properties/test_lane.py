@@ -10,6 +10,7 @@ from tests.support.pair import Pair
 from tests.support.parts import Data, Head, Trailers, request
 from trailproxy.core.lane import Lane
 from trailproxy.core.record import Tally
+from trailproxy.core.stream import Owner
 from trailproxy.wire.fields import Fields
 
 HEAD = Fields.of([(":status", "200")])
@@ -28,7 +29,7 @@ STEPS = st.lists(
 
 
 @dataclass
-class Ledger:
+class Ledger(Owner):
     """Owner and source of a lane at once: what it was told, and what it was paid."""
 
     paid: int = 0

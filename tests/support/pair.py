@@ -9,12 +9,12 @@ from tests.support.table import WIDE, Notebook, Peer
 from trailproxy.core.connection import Connection
 from trailproxy.core.fault import Cause, Fault, Initiator, Side
 from trailproxy.core.record import Progress, Tally
-from trailproxy.core.stream import Stream
+from trailproxy.core.stream import Owner, Stream
 from trailproxy.wire import Role, WireParams, make_codec
 from trailproxy.wire.fields import Fields
 
 
-class Diary:
+class Diary(Owner):
     """A host, a stream's owner and its feed: it writes down what it is told."""
 
     def __init__(self) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from tests.support.clock import FakeClock
 from tests.support.codec import CODEC, OTHER
 from tests.support.parts import Data, Head, Reset, Said, Trailers
-from trailproxy.core.clock import DateStamp, Wheel
+from trailproxy.core.clock import DateStamp
 from trailproxy.core.connection import Connection
 from trailproxy.core.fault import Cause, Fault, Initiator, Side
 from trailproxy.core.proxy import Front, Proxy
@@ -246,7 +246,7 @@ class Table:
             Router((route,)),
             self.notes,
             self.tallies,
-            Wheel(self.clock),
+            self.clock,
             DateStamp(lambda: 784111777.0),
         )
         wide = {"connection_window": 1 << 24}

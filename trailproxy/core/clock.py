@@ -1,12 +1,17 @@
 """Clock: time, as the core sees it. An event loop is one.
 
-Deadlines go through the Wheel: an exchange sets and cancels a few, and hardly
-any ever fires, so setting one is a dict lookup and cancelling one costs nothing.
+Deadlines are numbers, kept by whoever has them. A Pulse looks at all of them every
+now and then, as long as there are any, so that setting one and not needing it,
+which is what nearly all exchanges do, costs an assignment and leaves nothing behind.
 """
 
 from collections.abc import Callable
 from email.utils import formatdate
 from typing import Any, Final, Protocol, final
+
+NEVER: Final = float("inf")
+
+_GRAIN_S: Final = 0.05  # how late a deadline may be noticed
 
 
 class Clock(Protocol):
@@ -22,51 +27,27 @@ class Clock(Protocol):
 
 
 @final
-class Timer:
-    """One deadline on the wheel."""
+class Pulse:
+    """Calls `look` every grain, from `start` until it says that there is nothing to look at."""
 
-    __slots__ = ("callback",)
+    __slots__ = ("_beating", "_clock", "_look")
 
-    def __init__(self, callback: Callable[[], None]) -> None:
-        self.callback: Callable[[], None] | None = callback
+    def __init__(self, clock: Clock, look: Callable[[float], bool]) -> None:
+        """Prepare; `look` is given the clock's seconds, and returns whether to go on."""
+        self._clock: Final = clock
+        self._look: Final = look
+        self._beating = False
 
-    def cancel(self) -> None:
-        """Never fire; more than once does no harm."""
-        self.callback = None
+    def start(self) -> None:
+        """There is something to look at."""
+        if not self._beating:
+            self._beating = True
+            self._clock.call_later(_GRAIN_S, self._beat)
 
-
-@final
-class Wheel:
-    """Deadlines in slots of `grain` seconds; each slot is one call of the clock."""
-
-    def __init__(self, clock: Clock, grain: float = 0.05) -> None:
-        self.clock: Final = clock
-        self._grain: Final = grain
-        self._slots: Final[dict[int, list[Timer]]] = {}
-
-    def time(self) -> float:
-        """Return the clock's seconds."""
-        return self.clock.time()
-
-    def after(self, seconds: float, callback: Callable[[], None]) -> Timer:
-        """Call `callback` once, `seconds` from now or up to one grain later."""
-        now = self.clock.time()
-        slot = int((now + seconds) / self._grain) + 1
-        timer = Timer(callback)
-        timers = self._slots.get(slot)
-        if timers is None:
-            self._slots[slot] = [timer]
-            self.clock.call_later(slot * self._grain - now, lambda: self._fire(slot))
-        else:
-            timers.append(timer)
-        return timer
-
-    def _fire(self, slot: int) -> None:
-        for timer in self._slots.pop(slot):
-            callback = timer.callback
-            if callback is not None:
-                timer.callback = None
-                callback()
+    def _beat(self) -> None:
+        self._beating = False
+        if self._look(self._clock.time()):
+            self.start()
 
 
 @final

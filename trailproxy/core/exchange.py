@@ -8,6 +8,8 @@ told; `_finish` runs once, whatever the order of endings.
 
 from typing import TYPE_CHECKING, Final, final
 
+from mypy_extensions import i64
+
 from trailproxy.core.books import TrailerBooks
 from trailproxy.core.fault import UNPROCESSED, Cause, Fault, Initiator, Scope, Side, ours
 from trailproxy.core.lane import Lane, Phase
@@ -23,8 +25,8 @@ from trailproxy.core.record import (
     Record,
 )
 from trailproxy.core.reply import Reply, last_hop_reply, reply_for
-from trailproxy.core.stream import Stream
-from trailproxy.core.watch import NO_DEADLINES, Watch
+from trailproxy.core.stream import Owner, Stream
+from trailproxy.core.watch import Watch
 from trailproxy.wire.errors import ErrorCode
 from trailproxy.wire.fields import Fields
 
@@ -37,7 +39,7 @@ _ATTEMPTS: Final = 3  # leases an exchange may use up; each earlier one left no 
 
 
 @final
-class Exchange:
+class Exchange(Owner):
     """One request and its response, between a downstream and an upstream stream."""
 
     __slots__ = (
@@ -66,7 +68,7 @@ class Exchange:
         self.affinity = request.hop.peer
         self._asked: Final = request
         self._upstream: Upstream | None = None
-        self._watch = Watch(NO_DEADLINES, proxy.wheel, self._moves, self.expire)
+        self._watch: Watch | None = None  # none before there is a route
         self._farewell: tuple[Stream, int, Cause] | None = None  # a reset behind the last part
         self._finished = False
         self.record: Final = Record(
@@ -75,7 +77,7 @@ class Exchange:
             authority=request.authority.decode("latin-1"),
             path=request.path.decode("latin-1"),
             peer=request.hop.peer,
-            began=proxy.wheel.time(),
+            began=proxy.now(),
             grpc=request.grpc,
         )
         self._books: Final = TrailerBooks(proxy.observer, self.record)
@@ -98,7 +100,7 @@ class Exchange:
         if route is None:
             self._refuse(ours(Cause.NO_ROUTE, "no route takes this request", Side.DOWNSTREAM))
             return
-        self._watch = Watch(route.deadlines, front.proxy.wheel, self._moves, self.expire)
+        self._watch = Watch(route.deadlines, record.began)
         self._upstream = route.share.pick()
         record.upstream = self._upstream.name
         self.request.open(asked.relayed, end)
@@ -120,8 +122,10 @@ class Exchange:
         self.response.source = stream
         self.record.endpoint = endpoint
         self.record.attempts += 1
-        self.record.request_sent_at = self._front.proxy.wheel.time()
-        self._watch.await_moves()
+        now = self._front.proxy.now()
+        self.record.request_sent_at = now
+        if self._watch is not None:
+            self._watch.await_moves(now)
         if self.response.over:
             # the client has stopped listening while it waited
             cause = self.record.dropped or Cause.STREAM_OVER
@@ -141,8 +145,9 @@ class Exchange:
             return
         record, proxy = self.record, self._front.proxy
         record.status = status_of(fields)
-        record.response_head_at = proxy.wheel.time()
-        self._watch.head_came()
+        record.response_head_at = proxy.now()
+        if self._watch is not None:
+            self._watch.head_came()
         self._books.head_came(fields)
         lane.open(response_to_relay(fields, proxy.date()), end)
 
@@ -164,8 +169,9 @@ class Exchange:
         """The end of one message has departed."""
         if lane is self.request or not self.record.answered:
             self._books.lane_done(self._direction(lane), lane)
-        if lane is self.request and self.response.phase == Phase.HEAD:
-            self._watch.await_head()
+        due = lane is self.request and self.response.phase == Phase.HEAD
+        if due and self._watch is not None:
+            self._watch.await_head(self._front.proxy.now())
         self._say_farewell()
         self._finish_if_over()
 
@@ -274,7 +280,8 @@ class Exchange:
             return False
         if not self.request.replayable:
             return False
-        self._watch.head_came()
+        if self._watch is not None:
+            self._watch.head_came()
         self.request.rewind()
         self.response.source = None
         self.up = None
@@ -300,8 +307,12 @@ class Exchange:
         else:
             self._break(fault)
 
-    def _moves(self) -> int:
-        return self.request.moves + self.response.moves
+    def look(self, now: float) -> None:
+        """See whether a deadline has passed, at `now` in clock seconds."""
+        if self._watch is not None:
+            cause = self._watch.look(now, self.request.moves + self.response.moves)
+            if cause is not None:
+                self.expire(cause)
 
     # -- the end -------------------------------------------------------------------------
 
@@ -332,9 +343,8 @@ class Exchange:
 
     def _finish(self) -> None:
         self._finished = True
-        self._watch.stop()
         record, request, response = self.record, self.request, self.response
-        record.ended = self._front.proxy.wheel.time()
+        record.ended = self._front.proxy.now()
         record.request_ending = request.ending or CANCELLED
         record.response_ending = response.ending or CANCELLED
         record.request_bytes = request.departed
@@ -366,7 +376,7 @@ class Exchange:
         return Progress.BODY if (lane.departed if here else lane.arrived) else Progress.HEAD
 
     def reset_noted(
-        self, stream: Stream, initiator: Initiator, code: int, progress: Progress, cause: Cause
+        self, stream: Stream, initiator: Initiator, code: i64, progress: Progress, cause: Cause
     ) -> None:
         """Keep what the access log will say of a RST_STREAM."""
         self.record.resets.append((stream.connection.side, initiator, code, progress, cause))

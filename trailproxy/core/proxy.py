@@ -6,7 +6,7 @@ The router is swapped whole on reload; an exchange keeps what it began with.
 from collections.abc import Callable, Mapping
 from typing import Any, Final, final
 
-from trailproxy.core.clock import Wheel
+from trailproxy.core.clock import Clock, Pulse
 from trailproxy.core.connection import Connection
 from trailproxy.core.exchange import Exchange
 from trailproxy.core.fault import Cause, Side
@@ -27,26 +27,34 @@ class Proxy:
         router: Router,
         observer: Observer,
         tallies: Mapping[Side, Tally],
-        wheel: Wheel,
+        clock: Clock,
         date: Callable[[], bytes],
     ) -> None:
         self.router = router
         self.observer: Final = observer
         self.downstream: Final = tallies[Side.DOWNSTREAM]
         self.upstream: Final = tallies[Side.UPSTREAM]
-        self.wheel: Final = wheel
+        self.now: Final[Callable[[], float]] = clock.time
+        self._pulse: Final = Pulse(clock, self._look)
         self.date: Final = date
         self._active: Final[dict[Exchange, None]] = {}
 
     def began(self, exchange: Exchange) -> None:
         """Note an exchange in flight."""
         self._active[exchange] = None
+        self._pulse.start()
         self.observer.exchange_began(exchange.record)
 
     def finished(self, exchange: Exchange) -> None:
         """Note that an exchange is over."""
         del self._active[exchange]
         self.observer.exchange_finished(exchange.record)
+
+    def _look(self, now: float) -> bool:
+        """See whose deadlines have passed."""
+        for exchange in list(self._active):
+            exchange.look(now)
+        return bool(self._active)
 
     @property
     def active(self) -> int:
@@ -55,7 +63,7 @@ class Proxy:
 
     def describe(self) -> list[dict[str, Any]]:
         """Describe every exchange in flight."""
-        now = self.wheel.time()
+        now = self.now()
         return [describe(exchange, now) for exchange in self._active]
 
     def expire_all(self, cause: Cause) -> None:

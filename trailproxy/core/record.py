@@ -58,6 +58,7 @@ CANCELLED: Final = Ending.CANCELLED
 REQUEST: Final = Direction.REQUEST
 RESPONSE: Final = Direction.RESPONSE
 RELAYED: Final = Outcome.RELAYED
+DROPPED: Final = Outcome.DROPPED
 
 
 @final
@@ -139,6 +140,13 @@ class Record:
     def duration(self) -> float:
         """Seconds from the request head to the end of both lanes."""
         return self.ended - self.began
+
+    @property
+    def response_head_seconds(self) -> float | None:
+        """Seconds from the request head sent upstream to the response head, if there was one."""
+        if self.request_sent_at is None or self.response_head_at is None or self.answered:
+            return None
+        return self.response_head_at - self.request_sent_at
 
 
 @dataclass(eq=False)

@@ -25,18 +25,20 @@ class Turns:
 
     def wait(self, lane: Lane) -> None:
         """Stand in line; a lane that does already keeps its place."""
-        if lane not in self._line:
+        if not lane.in_line:
+            lane.in_line = True
             self._tally.stalls += 1
             self._line[lane] = None
 
     def leave(self, lane: Lane | None) -> None:
         """Leave the line; whoever does not stand in it is no error."""
-        if lane is not None:
-            self._line.pop(lane, None)
+        if lane is not None and lane.in_line:
+            lane.in_line = False
+            del self._line[lane]
 
     def call(self, lane: Lane | None) -> None:
         """There may be room for this one."""
-        if lane is not None and lane in self._line and not lane.pump():
+        if lane is not None and lane.in_line and not lane.pump():
             self.leave(lane)
 
     def go_round(self) -> None:
@@ -48,11 +50,13 @@ class Turns:
             for lane in list(line):
                 before = lane.departed
                 more = lane.pump(QUANTUM)
-                line.pop(lane, None)
+                self.leave(lane)
                 if more:
+                    lane.in_line = True
                     line[lane] = None
                 progress = progress or lane.departed != before
 
     def clear(self) -> None:
         """Nobody will be served any more."""
-        self._line.clear()
+        for lane in list(self._line):
+            self.leave(lane)

@@ -11,7 +11,7 @@ from typing import Final, final
 from trailproxy.core.fault import Cause, Fault, Initiator
 from trailproxy.core.lane import Lane, Phase
 from trailproxy.core.record import Progress, Tally
-from trailproxy.core.stream import Stream
+from trailproxy.core.stream import Owner, Stream
 from trailproxy.wire.errors import ErrorCode, HTTP2Error
 from trailproxy.wire.events import DataReceived, HeadReceived, TrailersReceived
 from trailproxy.wire.fields import Fields
@@ -29,7 +29,7 @@ class StreamGoneError(HTTP2Error):
 
 
 @final
-class Channel:
+class Channel(Owner):
     """The owner, both ends of the lanes, and the reader of one local stream."""
 
     def __init__(self, stream: Stream, tally: Tally) -> None:

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Final, final
 
 from trailproxy.core.address import Address
-from trailproxy.core.clock import Timer, Wheel
+from trailproxy.core.clock import Clock, Pulse
 from trailproxy.core.connection import Connection
 from trailproxy.core.fault import Cause, ours
 from trailproxy.core.record import Observer, Tally
@@ -50,14 +50,15 @@ class Origin:
     """One upstream: its endpoints, their connections, and the tenants that wait."""
 
     def __init__(
-        self, params: OriginParams, observer: Observer, tally: Tally, wheel: Wheel
+        self, params: OriginParams, observer: Observer, tally: Tally, clock: Clock
     ) -> None:
         self.params: Final = params
         self._observer: Final = observer
         self._tally: Final = tally
-        self._wheel: Final = wheel
+        self._clock: Final = clock
+        self._pulse: Final = Pulse(clock, self._look)
         self._balance: Final = Balance(params.balance)
-        self._queue: Final[dict[Tenant, Timer]] = {}
+        self._queue: Final[dict[Tenant, float]] = {}  # until when, in clock seconds; in this order
         self._retiring: Final[set[AsyncConnection]] = set()
         self._resolver: asyncio.Task[None] | None = None
         self._unresolved = False
@@ -74,7 +75,7 @@ class Origin:
 
     def lease(self, tenant: Tenant) -> None:
         """Find the tenant a connection: now, or when a slot is free."""
-        endpoint = self._balance.choose(self._endpoints, tenant.affinity, self._wheel.time())
+        endpoint = self._balance.choose(self._endpoints, tenant.affinity, self._clock.time())
         connection = None if endpoint is None else endpoint.free_connection()
         if endpoint is not None and connection is not None:
             tenant.attach(connection.core, endpoint.label)
@@ -85,29 +86,31 @@ class Origin:
         if len(self._queue) >= self.params.queue_limit:
             tenant.lease_failed(ours(Cause.QUEUE_FULL, f"too many requests wait for {self.name}"))
             return
-        self._queue[tenant] = self._wheel.after(
-            self.params.queue_timeout_s, lambda: self._timed_out(tenant)
-        )
+        self._queue[tenant] = self._clock.time() + self.params.queue_timeout_s
+        self._pulse.start()
         self._dial_for(tenant)
 
     def cancel(self, tenant: Tenant) -> None:
         """The tenant waits no more; one that does not wait is no error."""
-        timer = self._queue.pop(tenant, None)
-        if timer is not None:
-            timer.cancel()
-
-    def _timed_out(self, tenant: Tenant) -> None:
         self._queue.pop(tenant, None)
-        seconds = self.params.queue_timeout_s
-        why = f"no stream to {self.name} was free within {seconds:g} s"
-        tenant.lease_failed(ours(Cause.QUEUE_TIMEOUT, why))
+
+    def _look(self, now: float) -> bool:
+        """See whose wait has been too long; all wait equally long, so the oldest come first."""
+        while self._queue:
+            tenant, until = next(iter(self._queue.items()))
+            if until > now:
+                return True
+            self.cancel(tenant)
+            why = f"no stream to {self.name} was free within {self.params.queue_timeout_s:g} s"
+            tenant.lease_failed(ours(Cause.QUEUE_TIMEOUT, why))
+        return False
 
     def _serve_queue(self) -> None:
         """Give free slots to those who wait, first come, first served."""
         for tenant in list(self._queue):
             if tenant not in self._queue:
                 continue  # an earlier one's luck ended this one's wait
-            endpoint = self._balance.choose(self._endpoints, tenant.affinity, self._wheel.time())
+            endpoint = self._balance.choose(self._endpoints, tenant.affinity, self._clock.time())
             connection = None if endpoint is None else endpoint.free_connection()
             if endpoint is None or connection is None:
                 return
@@ -159,7 +162,7 @@ class Origin:
 
     def _dial_for(self, tenant: Tenant) -> None:
         """Dial where the tenant would go, and wherever nothing is connected yet."""
-        now = self._wheel.time()
+        now = self._clock.time()
         wanted = self._balance.prefer(self._endpoints, tenant.affinity, now)
         for endpoint in self._endpoints:
             if endpoint.dialling or (endpoint is not wanted and endpoint.connections):
@@ -169,7 +172,7 @@ class Origin:
             endpoint.dialling = True
             delay = endpoint.retry_at - now
             if delay > 0:
-                self._wheel.after(delay, partial(self._start_dial, endpoint))
+                self._clock.call_later(delay, partial(self._start_dial, endpoint))
             else:
                 self._start_dial(endpoint)
 
@@ -186,7 +189,7 @@ class Origin:
             )
         except DialError as error:
             endpoint.dialling = False
-            endpoint.failed(self._wheel.time())
+            endpoint.failed(self._clock.time())
             self._observer.connected(self.name, error.outcome)
             self._dial_failed(endpoint, error)
             return

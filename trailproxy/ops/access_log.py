@@ -70,13 +70,6 @@ def route_name(route: str) -> str:
     return route or "none"
 
 
-def response_head_seconds(record: Record) -> float | None:
-    """Return how long the upstream took from request head to response head, if it answered."""
-    if record.request_sent_at is None or record.response_head_at is None or record.answered:
-        return None
-    return record.response_head_at - record.request_sent_at
-
-
 class Message(msgspec.Struct, frozen=True):
     """How the request or the response went."""
 
@@ -262,7 +255,7 @@ def _poll_for(fd: int) -> "select.poll":
 
 
 def _line(record: Record, time: str) -> Line:
-    head = response_head_seconds(record)
+    head = record.response_head_seconds
     return Line(
         time=time,
         listener=record.listener,

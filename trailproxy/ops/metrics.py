@@ -9,7 +9,6 @@ ended twice, shows.
 """
 
 import platform
-from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from itertools import accumulate
@@ -30,20 +29,12 @@ from prometheus_client.registry import CollectorRegistry
 
 from trailproxy import __version__
 from trailproxy.core.fault import Cause, Initiator, Side
-from trailproxy.core.record import Direction, Outcome, Progress, Record, Tally
-from trailproxy.ops.access_log import AccessLog, grpc_name, response_head_seconds, route_name
+from trailproxy.core.record import Direction, Progress, Record, Tally
+from trailproxy.ops.access_log import AccessLog, grpc_name, route_name
+from trailproxy.ops.meters import BUCKETS, Durations, Meters
 from trailproxy.wire.errors import code_name
 
-#: Upper bounds in seconds: a hop on one machine, a network, a long poll.
-BUCKETS: Final = (
-    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5,
-    1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
-)  # fmt: skip
 _BOUNDS: Final = (*(str(bound) for bound in BUCKETS), "+Inf")
-
-_METHODS: Final = frozenset(
-    {"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"}
-)
 
 Renderer = Callable[[str], tuple[bytes, str]]
 """Turns an Accept header into a page and its content type."""
@@ -89,10 +80,11 @@ class Histogram:
         self.buckets: defaultdict[str, list[int]] = defaultdict(lambda: [0] * len(_BOUNDS))
         self.sums: defaultdict[str, float] = defaultdict(float)
 
-    def observe(self, route: str, seconds: float) -> None:
-        """Count one duration."""
-        self.buckets[route][bisect_left(BUCKETS, seconds)] += 1
-        self.sums[route] += seconds
+    def add(self, route: str, durations: Durations) -> None:
+        """Add what a meter has counted."""
+        sums = self.buckets[route]
+        sums[:] = [ours + theirs for ours, theirs in zip(sums, durations.buckets, strict=True)]
+        self.sums[route] += durations.seconds
 
     def family(self) -> Metric:
         """Build the samples as Prometheus wants them: each bucket holds the ones below it."""
@@ -104,12 +96,10 @@ class Histogram:
 
 
 class Metrics:
-    """The Observer of all exchanges: counts them, and hands each to the access log.
+    """All that is counted; `meters` is the Observer of the exchanges, and counts the most of it.
 
     Attributes:
-        active: the exchanges in flight.
         active_elsewhere: how many are in flight in the processes whose readings were added.
-        log: where finished exchanges are written; may be replaced at any time.
         lost_lines: what logs that are closed, and those of other processes, have lost.
         workers: how many there are in each state; empty in a process that serves alone.
         loaded_at: when the running configuration was loaded, in seconds since 1970.
@@ -126,13 +116,13 @@ class Metrics:
         # set by the app
         self.tallies = tallies
         self.codec = codec
+        self.meters = Meters(self)
         self.log = log
         self.lost_lines = 0
         # set by the supervisor
         self.workers: dict[str, int] = {}
         self.active_elsewhere = 0
-        # written by the observer's calls
-        self.active: set[Record] = set()
+        # taken from the meters, or written by what they hand on
         self.requests = Counts(
             "requests_total",
             ("listener", "route", "method"),
@@ -169,7 +159,7 @@ class Metrics:
             "Trailer sections, by the message they ended (direction request or response) and by "
             "what became of them; missing ones were announced, or owed by gRPC, and never came.",
         )
-        self.trailers_dropped = Counts(
+        self.lost_sections = Counts(
             "trailers_dropped_total",
             ("direction", "cause"),
             'What trailers_total{outcome="dropped"} counts, by message and cause.',
@@ -212,42 +202,52 @@ class Metrics:
         self.last_reload_ok = True
         self.loaded_at = loaded_at
 
-    def exchange_began(self, record: Record) -> None:
-        """Note a request whose head was accepted; it is now active."""
-        self.active.add(record)
-        method = record.method if record.method in _METHODS else "other"
-        self.requests[record.listener, route_name(record.route), method] += 1
+    @property
+    def log(self) -> AccessLog | None:
+        """Where finished exchanges are written; may be replaced at any time."""
+        return self._log
 
-    def exchange_finished(self, record: Record) -> None:
-        """Note that an exchange is over: completed, or dropped with a cause."""
-        self.active.discard(record)
-        route = route_name(record.route)
-        if record.dropped is None:
-            self.completed[route,] += 1
-        else:
-            self.dropped[record.dropped_side or "none", record.dropped, route] += 1
-        if record.status:
-            self.responses[route, record.status, grpc_name(record.grpc_status)] += 1
-        self.duration.observe(route, record.duration)
-        if (head := response_head_seconds(record)) is not None:
-            self.response_head.observe(route, head)
-        if self.log is not None:
-            self.log.write(record)
+    @log.setter
+    def log(self, log: AccessLog | None) -> None:
+        self._log = log
+        self.meters.each = log is not None
+
+    def take(self) -> None:
+        """Take over what the meters have counted; before anything is read."""
+        for name, meter in self.meters.take().items():
+            route = route_name(name)
+            for (listener, method), count in meter.requests.items():
+                self.requests[listener, route, method] += count
+            for (status, grpc_status), count in meter.responses.items():
+                self.responses[route, status, grpc_name(grpc_status)] += count
+            for (direction, outcome), count in meter.sections.items():
+                self.trailer_sections[direction, outcome, route] += count
+            if meter.completed:
+                self.completed[route,] += meter.completed
+            if any(meter.duration.buckets):
+                self.duration.add(route, meter.duration)
+            if any(meter.response_head.buckets):
+                self.response_head.add(route, meter.response_head)
+
+    # -- Rare: what the meters hand on ----------------------------------------------------
+
+    def exchange_noted(self, record: Record) -> None:
+        """Note an exchange that was dropped, or any that is over while there is a log."""
+        if record.dropped is not None:
+            side = record.dropped_side or "none"
+            self.dropped[side, record.dropped, route_name(record.route)] += 1
+        if self._log is not None:
+            self._log.write(record)
+
+    def trailers_dropped(self, direction: Direction, cause: Cause) -> None:
+        """Note why a trailer section was dropped."""
+        self.lost_sections[direction, cause] += 1
 
     def stream_reset(
         self, side: Side, initiator: Initiator, code: int, progress: Progress, cause: Cause
     ) -> None:
         """Note one RST_STREAM, sent or received."""
         self.resets[side, initiator, code_name(code), progress, cause] += 1
-
-    def trailers(
-        self, direction: Direction, outcome: Outcome, route: str, cause: Cause | None = None
-    ) -> None:
-        """Note what became of a trailer section; a dropped one has a cause."""
-        self.trailer_sections[direction, outcome, route_name(route)] += 1
-        if outcome is Outcome.DROPPED:
-            # There is no loss without a cause: one that nobody named is our own mistake.
-            self.trailers_dropped[direction, cause or Cause.INTERNAL] += 1
 
     def trailer_fields_removed(self, direction: Direction, route: str, count: int) -> None:
         """Note fields that may not travel in trailers (RFC 9110 section 6.5.1)."""
@@ -270,6 +270,7 @@ class Metrics:
 
     def totals(self) -> Totals:
         """Add up the books."""
+        self.take()
         return Totals(
             sum(self.requests.values()),
             sum(self.completed.values()),
@@ -280,7 +281,7 @@ class Metrics:
     @property
     def in_flight(self) -> int:
         """How many exchanges are in flight."""
-        return len(self.active) + self.active_elsewhere
+        return len(self.meters.active) + self.active_elsewhere
 
 
 class Collector(CollectorBase):
@@ -291,6 +292,7 @@ class Collector(CollectorBase):
 
     def collect(self) -> Iterator[Metric]:
         """Build every family of the page; what Metrics counts cannot be forgotten here."""
+        self._metrics.take()
         for counted in vars(self._metrics).values():
             if isinstance(counted, Counts | Histogram):
                 yield counted.family()

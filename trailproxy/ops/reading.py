@@ -36,6 +36,7 @@ class Reading(msgspec.Struct, frozen=True):
 
 def read(metrics: Metrics) -> Reading:
     """Read all meters."""
+    metrics.take()
     return Reading(
         {name: list(family.items()) for name, family in _counts(metrics).items()},
         {
@@ -46,7 +47,7 @@ def read(metrics: Metrics) -> Reading:
             for name, family in _histograms(metrics).items()
         },
         {side: replace(tally) for side, tally in metrics.tallies.items()},
-        dict(Counter(route_name(record.route) for record in metrics.active)),
+        dict(Counter(route_name(record.route) for record in metrics.meters.active)),
         metrics.lost_lines + (0 if metrics.log is None else metrics.log.lost_lines),
     )
 

@@ -25,8 +25,9 @@ class Cheap:
     NAMES: Final = ("reset", "provoked", "ping", "settings", "empty_data", "window_update", "idle")
 
 
-_BURST: Final = (1000, 500, 200, 100, 1000, 10_000, 2000)
-_A_SECOND: Final = (100, 50, 20, 10, 100, 2000, 200)
+# lists: compiled code builds a constant tuple of numbers anew at each use, 400 ns
+_BURST: Final[list[int]] = [1000, 500, 200, 100, 1000, 10_000, 2000]
+_A_SECOND: Final[list[int]] = [100, 50, 20, 10, 100, 2000, 200]
 
 
 @final
@@ -46,7 +47,9 @@ class Allowance:
 
     def earn(self, kind: i64, count: i64 = 1) -> None:
         """Give back what honest traffic is worth, up to the burst."""
-        self._left[kind] = min(self._left[kind] + count, _BURST[kind])
+        left = self._left[kind] + count
+        burst = _BURST[kind]
+        self._left[kind] = left if left < burst else burst
 
     def replenish(self) -> None:
         """Give back a second's worth of everything."""

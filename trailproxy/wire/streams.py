@@ -85,8 +85,8 @@ class Streams:
         return stream
 
     def bury(self, sid: i64, fate: i64) -> None:
-        """Let go of a stream, open or not, and remember what became of it."""
-        self.live.pop(sid, None)
+        """Let go of an open stream, and remember what became of it."""
+        del self.live[sid]
         self.remember(sid, fate)
 
     def remember(self, sid: i64, fate: i64) -> None:

@@ -1,0 +1,168 @@
+"""Meters: what is counted for every exchange, as plain numbers until somebody reads them.
+
+Metrics takes the numbers when a page is rendered (`take`), and is told at once of
+what is rare. Whatever a peer can choose is brought down to a few words here, so
+that nothing grows between two readings.
+"""
+
+from typing import Final, Protocol, final
+
+from trailproxy.core.fault import Cause, Initiator, Side
+from trailproxy.core.record import DROPPED, Direction, Outcome, Progress, Record
+
+#: Upper bounds in seconds: a hop on one machine, a network, a long poll.
+BUCKETS: Final[list[float]] = [
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5,
+    1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
+]  # fmt: skip
+
+_METHODS: Final = frozenset(
+    {"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"}
+)
+_GRPC_CODES: Final = frozenset([str(code) for code in range(17)])
+
+
+@final
+class Durations:
+    """How often something took how long."""
+
+    __slots__ = ("buckets", "seconds")
+
+    def __init__(self) -> None:
+        self.buckets: Final[list[int]] = [0] * (len(BUCKETS) + 1)  # the last has no bound
+        self.seconds = 0.0  # all together
+
+    def observe(self, seconds: float) -> None:
+        """Count one."""
+        place = 0
+        for bound in BUCKETS:
+            if seconds <= bound:
+                break
+            place += 1
+        self.buckets[place] += 1
+        self.seconds += seconds
+
+
+@final
+class RouteMeter:
+    """The counts of one route since they were last taken."""
+
+    __slots__ = ("completed", "duration", "requests", "response_head", "responses", "sections")
+
+    def __init__(self) -> None:
+        self.requests: Final[dict[tuple[str, str], int]] = {}  # by listener and method
+        self.responses: Final[dict[tuple[int, str], int]] = {}  # by status and grpc-status
+        self.sections: Final[dict[tuple[Direction, Outcome], int]] = {}  # of trailers
+        self.completed = 0
+        self.duration: Final = Durations()
+        self.response_head: Final = Durations()
+
+
+class Rare(Protocol):
+    """Who is told at once of what is rare."""
+
+    def exchange_noted(self, record: Record) -> None:
+        """Note an exchange that was dropped, or any that is over where each is written down."""
+        ...
+
+    def trailers_dropped(self, direction: Direction, cause: Cause) -> None:
+        """Note why a trailer section was dropped."""
+        ...
+
+    def stream_reset(
+        self, side: Side, initiator: Initiator, code: int, progress: Progress, cause: Cause
+    ) -> None:
+        """Note one RST_STREAM, sent or received."""
+        ...
+
+    def trailer_fields_removed(self, direction: Direction, route: str, count: int) -> None:
+        """Note fields that may not travel in trailers."""
+        ...
+
+    def goaway(self, side: Side, direction: Direction, code: int) -> None:
+        """Note a GOAWAY, sent or received."""
+        ...
+
+    def connected(self, upstream: str, outcome: str) -> None:
+        """Note a dial and its outcome."""
+        ...
+
+
+@final
+class Meters:
+    """The Observer of all exchanges."""
+
+    def __init__(self, rare: Rare) -> None:
+        """Count, and hand on to `rare` what is seldom."""
+        self.active: Final[set[Record]] = set()  # exchanges in flight
+        self.each = False  # every exchange is noted, not only those that were dropped
+        self._rare: Final = rare
+        self._routes: dict[str, RouteMeter] = {}
+
+    def take(self) -> dict[str, RouteMeter]:
+        """Return the counts since the last time, by route, and begin anew."""
+        routes, self._routes = self._routes, {}
+        return routes
+
+    def _meter(self, route: str) -> RouteMeter:
+        meter = self._routes.get(route)
+        if meter is None:
+            self._routes[route] = meter = RouteMeter()
+        return meter
+
+    # -- of every exchange ---------------------------------------------------------------
+
+    def exchange_began(self, record: Record) -> None:
+        """Note a request whose head was accepted; it is now active."""
+        self.active.add(record)
+        requests = self._meter(record.route).requests
+        key = (record.listener, record.method if record.method in _METHODS else "other")
+        requests[key] = requests.get(key, 0) + 1
+
+    def exchange_finished(self, record: Record) -> None:
+        """Note that an exchange is over: completed, or dropped with a cause."""
+        self.active.discard(record)
+        meter = self._meter(record.route)
+        if record.dropped is None:
+            meter.completed += 1
+        if record.status:
+            grpc = record.grpc_status
+            key = (record.status, grpc if not grpc or grpc in _GRPC_CODES else "invalid")
+            meter.responses[key] = meter.responses.get(key, 0) + 1
+        meter.duration.observe(record.ended - record.began)
+        head_seconds = record.response_head_seconds
+        if head_seconds is not None:
+            meter.response_head.observe(head_seconds)
+        if self.each or record.dropped is not None:
+            self._rare.exchange_noted(record)
+
+    def trailers(
+        self, direction: Direction, outcome: Outcome, route: str, cause: Cause | None = None
+    ) -> None:
+        """Note what became of a trailer section; a dropped one has a cause."""
+        sections = self._meter(route).sections
+        key = (direction, outcome)
+        sections[key] = sections.get(key, 0) + 1
+        if outcome is DROPPED:
+            # there is no loss without a cause: one that nobody named is our own mistake
+            self._rare.trailers_dropped(direction, cause or Cause.INTERNAL)
+
+    # -- what is rare --------------------------------------------------------------------
+
+    def stream_reset(
+        self, side: Side, initiator: Initiator, code: int, progress: Progress, cause: Cause
+    ) -> None:
+        """Note one RST_STREAM, sent or received."""
+        self._rare.stream_reset(side, initiator, code, progress, cause)
+
+    def trailer_fields_removed(self, direction: Direction, route: str, count: int) -> None:
+        """Note fields that may not travel in trailers."""
+        self._rare.trailer_fields_removed(direction, route, count)
+
+    def goaway(self, side: Side, direction: Direction, code: int) -> None:
+        """Note a GOAWAY, sent or received."""
+        self._rare.goaway(side, direction, code)
+
+    def connected(self, upstream: str, outcome: str) -> None:
+        """Note a dial and its outcome."""
+        self._rare.connected(upstream, outcome)
