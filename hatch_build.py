@@ -52,6 +52,7 @@ COMPILED = (
     "wire/native",
     "wire/standing",
     "wire/streams",
+    "wire/table",
 )
 
 

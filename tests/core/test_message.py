@@ -2,6 +2,7 @@
 
 import pytest
 
+from trailproxy.core.clock import DateStamp
 from trailproxy.core.message import (
     NEVER_TRAILERS,
     Hop,
@@ -17,6 +18,7 @@ from trailproxy.wire.field import Field
 from trailproxy.wire.fields import Fields
 
 VIA = (b"via", b"2.0 trailproxy")
+TODAY = DateStamp(lambda: 784111777.0)
 
 
 def _request(*extra: tuple[str, str], method: str = "GET", authority: str = "a.example") -> Fields:
@@ -100,9 +102,9 @@ def test_where_a_request_stops(method: str, hops: str, stops: bool) -> None:
 
 
 def test_a_response_gets_a_date_only_where_it_has_none() -> None:
-    bare = response_to_relay(Fields.of([(":status", "200")]), b"today")
-    assert [(f.name, f.value) for f in bare] == [(b":status", b"200"), (b"date", b"today"), VIA]
-    dated = response_to_relay(Fields.of([(":status", "200"), ("date", "then")]), b"today")
+    bare = response_to_relay(Fields.of([(":status", "200")]), TODAY)
+    assert [(f.name, f.value) for f in bare] == [(b":status", b"200"), (b"date", TODAY()), VIA]
+    dated = response_to_relay(Fields.of([(":status", "200"), ("date", "then")]), TODAY)
     assert dated.all(b"date") == [b"then"]
     assert dated.all(b"via") == [b"2.0 trailproxy"]
 

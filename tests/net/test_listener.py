@@ -12,7 +12,7 @@ from tests.support.waiting import until
 from trailproxy.core.address import Address
 from trailproxy.core.connection import Connection
 from trailproxy.core.record import Tally
-from trailproxy.core.stream import Stream
+from trailproxy.core.stream import Host, Stream
 from trailproxy.net.listener import Listener, ListenError, ListenParams
 from trailproxy.net.local import connect
 from trailproxy.net.tls import server_context
@@ -75,7 +75,7 @@ def test_a_plain_file_is_not_removed(tmp_path: Path) -> None:
 # -- the drain ---------------------------------------------------------------------------
 
 
-class Quiet:
+class Quiet(Host):
     """The host of connections on which nothing is asked."""
 
     def __init__(self, peer: str, scheme: str) -> None:

@@ -9,9 +9,38 @@ from tests.support.table import WIDE, Notebook, Peer
 from trailproxy.core.connection import Connection
 from trailproxy.core.fault import Cause, Fault, Initiator, Side
 from trailproxy.core.record import Progress, Tally
-from trailproxy.core.stream import Owner, Stream
+from trailproxy.core.stream import Feed, Host, Owner, Stream
 from trailproxy.wire import Role, WireParams, make_codec
 from trailproxy.wire.fields import Fields
+
+
+class _Doorman(Host):
+    """A host that tells its diary."""
+
+    def __init__(self, diary: "Diary") -> None:
+        self._diary = diary
+
+    def stream_opened(self, stream: Stream, fields: Fields, end: bool) -> None:
+        self._diary.stream_opened(stream, fields, end)
+
+    def connection_changed(self, connection: Connection) -> None:
+        self._diary.changes += 1
+
+
+class _Ear(Feed):
+    """A feed that tells its diary."""
+
+    def __init__(self, diary: "Diary") -> None:
+        self._diary = diary
+
+    def head(self, fields: Fields, end: bool) -> None:
+        self._diary.fed.append(fields)
+
+    def data(self, data: bytes, credit: int, end: bool) -> None:
+        self._diary.data(data, credit, end)
+
+    def trailers(self, fields: Fields) -> None:
+        self._diary.fed.append(fields)
 
 
 class Diary(Owner):
@@ -24,14 +53,16 @@ class Diary(Owner):
         self.noted: list[Cause] = []
         self.fed: list[object] = []
         self.changes = 0
+        self.host = _Doorman(self)
+        self.ear = _Ear(self)
 
     def stream_opened(self, stream: Stream, fields: Fields, end: bool) -> None:
         self.opened.append(stream.sid)
         stream.owner = self
-        stream.feeds = self
+        stream.feeds = self.ear
 
-    def connection_changed(self, connection: Connection) -> None:
-        self.changes += 1
+    def data(self, data: bytes, credit: int, end: bool) -> None:
+        self.fed.append(data)
 
     def stream_gone(self, stream: Stream, fault: Fault) -> None:
         self.gone.append((stream.sid, fault))
@@ -46,15 +77,6 @@ class Diary(Owner):
         self, stream: Stream, initiator: Initiator, code: int, progress: Progress, cause: Cause
     ) -> None:
         self.noted.append(cause)
-
-    def head(self, fields: Fields, end: bool) -> None:
-        self.fed.append(fields)
-
-    def data(self, data: bytes, credit: int, end: bool) -> None:
-        self.fed.append(data)
-
-    def trailers(self, fields: Fields) -> None:
-        self.fed.append(fields)
 
 
 class Pair:
@@ -73,7 +95,7 @@ class Pair:
         serves = side is Side.DOWNSTREAM
         ours, theirs = (Role.SERVER, Role.CLIENT) if serves else (Role.CLIENT, Role.SERVER)
         self.core = Connection(
-            make_codec(CODEC, ours, WIDE), side, self.diary, self.notes, self.tally
+            make_codec(CODEC, ours, WIDE), side, self.diary.host, self.notes, self.tally
         )
         params = WireParams(stream_window=peer_window, connection_window=1 << 24)
         self.peer = Peer(theirs, params, "peer")
@@ -97,14 +119,16 @@ class Pair:
 
     def takes(self, *parts: Said) -> Stream:
         """Let the peer open a stream; return it."""
-        return self.core.streams[self.peer.opens(*parts)]
+        stream = self.core.find(self.peer.opens(*parts))
+        assert stream is not None
+        return stream
 
     def opens(self, fields: Fields, *, end: bool = False) -> Stream:
         """Open a stream to the peer."""
         stream = self.core.open()
         assert stream is not None
         stream.owner = self.diary
-        stream.feeds = self.diary
+        stream.feeds = self.diary.ear
         assert self.core.send_headers(stream.sid, fields, end)
         self.settle()
         return stream

@@ -14,8 +14,9 @@ from trailproxy.core.clock import DateStamp
 from trailproxy.core.connection import Connection
 from trailproxy.core.fault import Cause, Fault, Initiator, Side
 from trailproxy.core.proxy import Front, Proxy
-from trailproxy.core.record import Direction, Outcome, Progress, Record, Tally
+from trailproxy.core.record import Direction, Observer, Outcome, Progress, Record, Tally
 from trailproxy.core.routing import Deadlines, Route, Router, Share
+from trailproxy.core.stream import Host
 from trailproxy.core.upstream import Tenant
 from trailproxy.wire import Codec, Role, WireParams, make_codec
 from trailproxy.wire.errors import ErrorCode
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 WIDE = WireParams(stream_window=1 << 20, connection_window=1 << 24)
 
 
-class Notebook:
+class Notebook(Observer):
     """An Observer that writes everything down."""
 
     def __init__(self) -> None:
@@ -212,7 +213,7 @@ class Kitchen:
             tenant.lease_failed(fault)
 
 
-class _UpstreamHost:
+class _UpstreamHost(Host):
     def stream_opened(self, stream: object, fields: Fields, end: bool) -> None:
         raise AssertionError("a server opens no streams")
 

@@ -6,7 +6,7 @@ without room is remembered and gets its turn when there is room again.
 """
 
 from collections.abc import Callable, Iterable
-from typing import Final, final
+from typing import Final, cast, final
 
 from mypy_extensions import i64
 
@@ -33,6 +33,7 @@ from trailproxy.wire.events import (
     WindowOpened,
 )
 from trailproxy.wire.fields import Fields
+from trailproxy.wire.table import StreamTable
 
 
 @final
@@ -52,7 +53,7 @@ class Connection:
         self.wake: Callable[[], None] = _nothing  # by the rim: there is output, or an end
         self.woken = False  # the rim knows; it takes this back when it has flushed
         # read by the rim and the host
-        self.streams: Final[dict[int, Stream]] = {}
+        self.streams: Final = StreamTable()
         self.writable = True  # the socket takes more; set by the rim
         self.ready = False  # the peer's SETTINGS have come
         self.away = False  # no new streams: GOAWAY, used-up ids, or a broken connection
@@ -83,7 +84,7 @@ class Connection:
 
     def _on_data(self, event: DataReceived) -> None:
         self._tally.bytes_received += len(event.data)
-        stream = self.streams.get(event.sid)
+        stream = self.find(event.sid)
         feeds = None if stream is None else stream.feeds
         if stream is not None and event.end:
             self._heard_end(stream)
@@ -94,7 +95,7 @@ class Connection:
         feeds.data(event.data, event.credit, event.end)
 
     def _on_head(self, event: HeadReceived) -> None:
-        stream = self.streams.get(event.sid)
+        stream = self.find(event.sid)
         if stream is None:
             stream = self._take_up(event.sid)
             stream.heard_end = event.end
@@ -107,7 +108,7 @@ class Connection:
             feeds.head(event.fields, event.end)
 
     def _on_trailers(self, event: TrailersReceived) -> None:
-        stream = self.streams.get(event.sid)
+        stream = self.find(event.sid)
         if stream is None:
             return
         feeds = stream.feeds
@@ -119,7 +120,7 @@ class Connection:
         if sid == 0:
             self.take_turns()
             return
-        stream = self.streams.get(sid)
+        stream = self.find(sid)
         self._turns.call(None if stream is None else stream.drains)
 
     def _on_rare(self, event: Event) -> None:
@@ -146,7 +147,7 @@ class Connection:
         self.lost(Fault(self.side, Scope.CONNECTION, cause, ErrorCode.INTERNAL_ERROR, why))
 
     def _on_reset(self, event: StreamReset) -> None:
-        stream = self.streams.get(event.sid)
+        stream = self.find(event.sid)
         if stream is None:
             return
         cause = RESET[self.side]
@@ -158,7 +159,7 @@ class Connection:
 
     def _on_fault(self, event: StreamFault) -> None:
         cause = Cause.STREAM_LIMIT if event.refused else PROTOCOL[self.side]
-        stream = self.streams.get(event.sid)
+        stream = self.find(event.sid)
         if stream is None:
             late = event.code == ErrorCode.STREAM_CLOSED
             progress = Progress.AFTER_END if late else Progress.BEFORE_HEAD
@@ -177,10 +178,12 @@ class Connection:
             return  # a client's GOAWAY speaks of pushed streams; there are none
         self.away = True
         why = f"upstream went away: {event.why}" if event.why else "upstream went away"
-        for sid in [sid for sid in self.streams if sid > event.last_sid]:
+        for stream in self._all():
+            if stream.sid <= event.last_sid:
+                continue
             code = ErrorCode.REFUSED_STREAM
             fault = Fault(self.side, Scope.STREAM, Cause.UPSTREAM_GOAWAY, code, why)
-            self._drop(self.streams[sid], fault)
+            self._drop(stream, fault)
         self._changed()
 
     def lost(self, fault: Fault) -> None:
@@ -189,7 +192,7 @@ class Connection:
             return
         self.fault = fault
         self.away = True
-        for stream in list(self.streams.values()):
+        for stream in self._all():
             self._drop(stream, fault)
         self._turns.clear()
         self.closing = True
@@ -218,7 +221,7 @@ class Connection:
         Raises:
             HTTP2Error: a field must not reach the wire; nothing was sent.
         """
-        stream = self.streams.get(sid)
+        stream = self.find(sid)
         if stream is None or stream.head_sent:
             return False
         self.codec.send_head(sid, fields, end)
@@ -231,7 +234,7 @@ class Connection:
 
     def send_data(self, sid: i64, data: bytes, end: bool) -> bool:
         """Send body octets, no more than `room(sid)`; False if the stream cannot take them."""
-        stream = self.streams.get(sid)
+        stream = self.find(sid)
         if stream is None or stream.ended or not stream.head_sent:
             return False
         self.codec.send_data(sid, data, end)
@@ -259,7 +262,7 @@ class Connection:
             HTTP2Error: a field may not stand in trailers; nothing was queued.
         """
         fields = vet_trailers(trailers)
-        stream = self.streams.get(sid)
+        stream = self.find(sid)
         if stream is None or stream.end_said or not stream.head_sent:
             direction = Direction.RESPONSE if self._serves else Direction.REQUEST
             self._observer.trailers(direction, Outcome.DROPPED, "", Cause.STREAM_OVER)
@@ -330,13 +333,21 @@ class Connection:
 
     def _close_when_idle(self) -> None:
         done = self._goodbye.named if self._serves else self.away
-        if done and not self.streams:
+        if done and not len(self.streams):
             self.closing = True
 
     # -- streams that come and go --------------------------------------------------------
 
+    def find(self, sid: i64) -> Stream | None:
+        """Return the open stream with this id, or None."""
+        return cast("Stream | None", self.streams.get(sid))
+
+    def _all(self) -> list[Stream]:
+        return [cast("Stream", stream) for stream in self.streams.values()]
+
     def _take_up(self, sid: i64) -> Stream:
-        stream = self.streams[sid] = Stream(self, sid)
+        stream = Stream(self, sid)
+        self.streams.add(stream)
         self._tally.streams += 1
         return stream
 
@@ -360,7 +371,7 @@ class Connection:
 
     def _forget(self, stream: Stream) -> None:
         stream.over = True
-        del self.streams[stream.sid]
+        self.streams.remove(stream)
         self._tally.streams -= 1
         self._turns.leave(stream.drains)
         self._close_when_idle()

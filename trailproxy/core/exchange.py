@@ -149,7 +149,7 @@ class Exchange(Owner):
         if self._watch is not None:
             self._watch.head_came()
         self._books.head_came(fields)
-        lane.open(response_to_relay(fields, proxy.date()), end)
+        lane.open(response_to_relay(fields, proxy.date), end)
 
     def trailers_arrived(self, lane: Lane, fields: Fields) -> Fields:
         """Return what of the trailers may travel on."""

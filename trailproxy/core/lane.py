@@ -12,7 +12,7 @@ from typing import Final, Protocol, final
 from mypy_extensions import i64
 
 from trailproxy.core.record import CANCELLED, END, TRAILERS, Ending, Tally
-from trailproxy.core.stream import Owner, Stream
+from trailproxy.core.stream import Feed, Owner, Stream
 from trailproxy.wire.fields import Fields
 
 NO_QUANTUM: Final = 1 << 62
@@ -39,7 +39,7 @@ class Source(Protocol):
 
 
 @final
-class Lane:
+class Lane(Feed):
     """One message on its way from a source to a sink."""
 
     __slots__ = (

@@ -8,6 +8,7 @@ list that recurs is worked out once, and kept with it.
 from collections.abc import Iterable
 from typing import Final, final
 
+from trailproxy.core.clock import DateStamp
 from trailproxy.wire.errors import HTTP2Error
 from trailproxy.wire.field import (
     AUTHORITY,
@@ -142,7 +143,7 @@ def _one_hop_less(head: Fields, field: Field) -> Field:
 
 @final
 class _Response:
-    """What goes to the client in a recurring head's place, at one moment."""
+    """What goes to the client in a recurring head's place; on one date, if it had none."""
 
     __slots__ = ("date", "relayed")
 
@@ -151,13 +152,15 @@ class _Response:
         self.relayed: Final = relayed
 
 
-def response_to_relay(head: Fields, date: bytes) -> Fields:
+def response_to_relay(head: Fields, today: DateStamp) -> Fields:
     """Rewrite a final response head for the client: `via` grows, a missing `date` is added."""
+    dated = head.first(DATE) is not None
+    date = b"" if dated else today()
     known = head.heir
     if isinstance(known, _Response) and known.date == date:
         return known.relayed
     items = head.items.copy()
-    if head.find(DATE) is None:
+    if not dated:
         items.append(share(Field(b"date", date)))
     items.append(_VIA)
     relayed = Fields(items)
@@ -193,8 +196,9 @@ def vet_trailers(trailers: Iterable[tuple[str | bytes, str | bytes]] | Fields) -
 
 
 def status_of(head: Fields) -> int:
-    """Return the status of a response head."""
-    return int(head.find(STATUS) or b"0")
+    """Return the status of a response head, known to be well-formed: three digits."""
+    status = head.find(STATUS) or b"000"
+    return status[0] * 100 + status[1] * 10 + status[2] - 0x30 * 111
 
 
 def is_grpc(head: Fields) -> bool:

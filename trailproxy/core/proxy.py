@@ -6,14 +6,14 @@ The router is swapped whole on reload; an exchange keeps what it began with.
 from collections.abc import Callable, Mapping
 from typing import Any, Final, final
 
-from trailproxy.core.clock import Clock, Pulse
+from trailproxy.core.clock import Clock, DateStamp, Pulse
 from trailproxy.core.connection import Connection
 from trailproxy.core.exchange import Exchange
 from trailproxy.core.fault import Cause, Side
 from trailproxy.core.message import Hop, understand
 from trailproxy.core.record import Observer, Tally
 from trailproxy.core.routing import Router
-from trailproxy.core.stream import Stream
+from trailproxy.core.stream import Host, Stream
 from trailproxy.core.view import describe
 from trailproxy.wire.fields import Fields
 
@@ -28,7 +28,7 @@ class Proxy:
         observer: Observer,
         tallies: Mapping[Side, Tally],
         clock: Clock,
-        date: Callable[[], bytes],
+        date: DateStamp,
     ) -> None:
         self.router = router
         self.observer: Final = observer
@@ -73,7 +73,7 @@ class Proxy:
 
 
 @final
-class Front:
+class Front(Host):
     """The host of one downstream connection: its requests become exchanges."""
 
     __slots__ = ("hop", "listener", "proxy")

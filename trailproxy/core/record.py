@@ -6,7 +6,9 @@ and when an exchange is over, never per frame.
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final, Protocol, final
+from typing import Final, final
+
+from mypy_extensions import mypyc_attr
 
 from trailproxy.core.fault import Cause, Initiator, Side
 
@@ -161,37 +163,38 @@ class Tally:
     stalls: int = 0  # times a lane towards this side ran out of window or socket
 
 
-class Observer(Protocol):
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Observer:
     """Who is told. Calls must be quick and must not raise."""
 
     def exchange_began(self, record: Record) -> None:
         """Note a request whose head was accepted; it is now active."""
-        ...
+        raise NotImplementedError
 
     def exchange_finished(self, record: Record) -> None:
         """Note that an exchange is over: completed, or dropped with a cause."""
-        ...
+        raise NotImplementedError
 
     def stream_reset(
         self, side: Side, initiator: Initiator, code: int, progress: Progress, cause: Cause
     ) -> None:
         """Note one RST_STREAM, sent or received."""
-        ...
+        raise NotImplementedError
 
     def trailers(
         self, direction: Direction, outcome: Outcome, route: str, cause: Cause | None = None
     ) -> None:
         """Note what became of a trailer section; a dropped one has a cause."""
-        ...
+        raise NotImplementedError
 
     def trailer_fields_removed(self, direction: Direction, route: str, count: int) -> None:
         """Note fields that may not travel in trailers (RFC 9110 section 6.5.1)."""
-        ...
+        raise NotImplementedError
 
     def goaway(self, side: Side, direction: Direction, code: int) -> None:
         """Note a GOAWAY, sent or received."""
-        ...
+        raise NotImplementedError
 
     def connected(self, upstream: str, outcome: str) -> None:
         """Note a dial: `ok`, `refused`, `timeout`, `tls`, `dns`, `protocol` or `error`."""
-        ...
+        raise NotImplementedError

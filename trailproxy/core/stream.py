@@ -1,40 +1,43 @@
-"""Stream: one id on one connection; the lane it feeds and the lane it drains."""
+"""Stream: one id on one connection; the lane it feeds and the lane it drains.
 
-from typing import TYPE_CHECKING, Final, Protocol, final
+What a connection needs of others it asks of classes, not of Protocols: a compiled
+caller then finds a method in 2 ns, without a search that takes 60.
+"""
+
+from typing import TYPE_CHECKING, Final, final
 
 from mypy_extensions import i64, mypyc_attr
 
 from trailproxy.core.fault import Cause, Fault, Initiator
 from trailproxy.core.record import Progress
 from trailproxy.wire.fields import Fields
+from trailproxy.wire.table import Numbered
 
 if TYPE_CHECKING:
     from trailproxy.core.connection import Connection
     from trailproxy.core.lane import Lane
 
 
-class Feed(Protocol):
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Feed:
     """Where the parts that a peer sends on a stream go."""
 
     def head(self, fields: Fields, end: bool) -> None:
         """Take a response head, interim or final."""
-        ...
+        raise NotImplementedError
 
     def data(self, data: bytes, credit: i64, end: bool) -> None:
         """Take a piece of body; `credit` is owed to the source until it departs."""
-        ...
+        raise NotImplementedError
 
     def trailers(self, fields: Fields) -> None:
         """Take the trailers; they end the message."""
-        ...
+        raise NotImplementedError
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Owner:
-    """Who answers for a stream, and decides what the parts in its lanes mean.
-
-    A class and not a Protocol: a compiled caller finds the method without a search.
-    """
+    """Who answers for a stream, and decides what the parts in its lanes mean."""
 
     def stream_gone(self, stream: "Stream", fault: Fault) -> None:
         """The stream ended before its time; nothing more comes from it, or goes to it."""
@@ -71,20 +74,21 @@ class Owner:
         raise NotImplementedError
 
 
-class Host(Protocol):
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Host:
     """Who owns a connection."""
 
     def stream_opened(self, stream: "Stream", fields: Fields, end: bool) -> None:
         """The peer opened a stream with this request head: take it up."""
-        ...
+        raise NotImplementedError
 
     def connection_changed(self, connection: "Connection") -> None:
         """A stream is over, the peer's settings came, or it takes no more streams."""
-        ...
+        raise NotImplementedError
 
 
 @final
-class Stream:
+class Stream(Numbered):
     """One stream; the connection keeps its state, its owner the meaning."""
 
     __slots__ = (
@@ -96,12 +100,11 @@ class Stream:
         "heard_end",
         "over",
         "owner",
-        "sid",
     )
 
     def __init__(self, connection: "Connection", sid: i64) -> None:
+        super().__init__(sid)
         self.connection: Final = connection
-        self.sid: Final[i64] = sid
         # set by whoever takes the stream up
         self.owner: Owner | None = None
         self.feeds: Feed | None = None

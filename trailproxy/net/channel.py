@@ -11,7 +11,7 @@ from typing import Final, final
 from trailproxy.core.fault import Cause, Fault, Initiator
 from trailproxy.core.lane import Lane, Phase
 from trailproxy.core.record import Progress, Tally
-from trailproxy.core.stream import Owner, Stream
+from trailproxy.core.stream import Feed, Owner, Stream
 from trailproxy.wire.errors import ErrorCode, HTTP2Error
 from trailproxy.wire.events import DataReceived, HeadReceived, TrailersReceived
 from trailproxy.wire.fields import Fields
@@ -29,17 +29,43 @@ class StreamGoneError(HTTP2Error):
 
 
 @final
+class Inbox(Feed):
+    """Parts the peer has sent, until this program takes them."""
+
+    def __init__(self, sid: int, changed: asyncio.Event) -> None:
+        self.parts: Final[deque[Part]] = deque()
+        self._sid: Final = sid
+        self._changed: Final = changed
+
+    def head(self, fields: Fields, end: bool) -> None:
+        """Take a head."""
+        self._take(HeadReceived(self._sid, fields, end))
+
+    def data(self, data: bytes, credit: int, end: bool) -> None:
+        """Take a piece of body."""
+        self._take(DataReceived(self._sid, data, credit, end))
+
+    def trailers(self, fields: Fields) -> None:
+        """Take the trailers."""
+        self._take(TrailersReceived(self._sid, fields))
+
+    def _take(self, part: Part) -> None:
+        self.parts.append(part)
+        self._changed.set()
+
+
+@final
 class Channel(Owner):
     """The owner, both ends of the lanes, and the reader of one local stream."""
 
     def __init__(self, stream: Stream, tally: Tally) -> None:
         self.stream: Final = stream
         self._lane: Final = Lane(self, self, tally)  # what this program sends
-        self._parts: Final[deque[Part]] = deque()
         self._changed: asyncio.Event = asyncio.Event()
+        self._inbox: Final = Inbox(stream.sid, self._changed)
         self._fault: Fault | None = None
         stream.owner = self
-        stream.feeds = self
+        stream.feeds = self._inbox
         self._lane.phase = Phase.BODY
         self._lane.attach(stream)
 
@@ -51,11 +77,11 @@ class Channel(Owner):
         Raises:
             StreamGoneError: the stream was reset, or its connection lost, and no part is left.
         """
-        while not self._parts:
+        while not self._inbox.parts:
             if self._fault is not None:
                 raise StreamGoneError(self._fault)
             await self._wait()
-        part = self._parts.popleft()
+        part = self._inbox.parts.popleft()
         if isinstance(part, DataReceived):
             self.stream.credit(part.credit)
         return part
@@ -79,24 +105,6 @@ class Channel(Owner):
     async def _wait(self) -> None:
         self._changed.clear()
         await self._changed.wait()
-
-    # -- the feed: parts from the peer ---------------------------------------------------
-
-    def head(self, fields: Fields, end: bool) -> None:
-        """Take a head."""
-        self._take(HeadReceived(self.stream.sid, fields, end))
-
-    def data(self, data: bytes, credit: int, end: bool) -> None:
-        """Take a piece of body."""
-        self._take(DataReceived(self.stream.sid, data, credit, end))
-
-    def trailers(self, fields: Fields) -> None:
-        """Take the trailers."""
-        self._take(TrailersReceived(self.stream.sid, fields))
-
-    def _take(self, part: Part) -> None:
-        self._parts.append(part)
-        self._changed.set()
 
     # -- the owner of the lane, and its source --------------------------------------------
 

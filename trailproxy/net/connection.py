@@ -165,7 +165,7 @@ class AsyncConnection:
         """A second has passed."""
         core = self.core
         core.codec.replenish()
-        stuck = not core.ready or (not core.writable and not core.streams)
+        stuck = not core.ready or (not core.writable and not len(core.streams))
         draining = core.draining
         self._overdue = self._overdue + 1 if stuck or draining or self._eof_sent else 0
         if draining and self._overdue >= _DRAIN_S:
@@ -244,7 +244,7 @@ class AsyncConnection:
 
     def reset_stream(self, sid: int, code: int = ErrorCode.CANCEL) -> None:
         """Send RST_STREAM; a stream that is over is left alone."""
-        stream = self.core.streams.get(sid)
+        stream = self.core.find(sid)
         if stream is not None:
             self.core.reset(stream, code, Cause.INTERNAL)
 

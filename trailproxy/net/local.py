@@ -12,7 +12,7 @@ from typing import Final, final
 from trailproxy.core.address import Address
 from trailproxy.core.connection import Connection
 from trailproxy.core.fault import Cause, Initiator, Side
-from trailproxy.core.record import Direction, Outcome, Progress, Record, Tally
+from trailproxy.core.record import Direction, Observer, Outcome, Progress, Record, Tally
 from trailproxy.core.stream import Host, Stream
 from trailproxy.net.channel import StreamGoneError
 from trailproxy.net.connection import AsyncConnection
@@ -24,7 +24,7 @@ Handler = Callable[[AsyncConnection, int, Fields, bool], Awaitable[None]]
 
 
 @final
-class Unobserved:
+class Unobserved(Observer):
     """An Observer for programs that keep no counts."""
 
     def exchange_began(self, record: Record) -> None:
@@ -54,7 +54,7 @@ class Unobserved:
 
 
 @final
-class _Client:
+class _Client(Host):
     """The host of a connection we opened."""
 
     def stream_opened(self, stream: Stream, fields: Fields, end: bool) -> None:
@@ -65,7 +65,7 @@ class _Client:
 
 
 @final
-class _Server:
+class _Server(Host):
     """The host of a connection we accepted: each stream goes to the handler, in its own task."""
 
     def __init__(self, handler: Handler) -> None:

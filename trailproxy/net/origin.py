@@ -16,7 +16,7 @@ from trailproxy.core.clock import Clock, Pulse
 from trailproxy.core.connection import Connection
 from trailproxy.core.fault import Cause, ours
 from trailproxy.core.record import Observer, Tally
-from trailproxy.core.stream import Stream
+from trailproxy.core.stream import Host, Stream
 from trailproxy.core.upstream import Tenant
 from trailproxy.net.balance import Balance, Endpoint
 from trailproxy.net.connection import AsyncConnection
@@ -46,7 +46,7 @@ class OriginParams:
 
 
 @final
-class Origin:
+class Origin(Host):
     """One upstream: its endpoints, their connections, and the tenants that wait."""
 
     def __init__(

@@ -7,8 +7,10 @@ that nothing grows between two readings.
 
 from typing import Final, Protocol, final
 
+from mypy_extensions import i64
+
 from trailproxy.core.fault import Cause, Initiator, Side
-from trailproxy.core.record import DROPPED, Direction, Outcome, Progress, Record
+from trailproxy.core.record import DROPPED, Direction, Observer, Outcome, Progress, Record
 
 #: Upper bounds in seconds: a hop on one machine, a network, a long poll.
 BUCKETS: Final[list[float]] = [
@@ -34,12 +36,15 @@ class Durations:
 
     def observe(self, seconds: float) -> None:
         """Count one."""
-        place = 0
-        for bound in BUCKETS:
-            if seconds <= bound:
-                break
-            place += 1
-        self.buckets[place] += 1
+        low: i64 = 0
+        high: i64 = len(BUCKETS)
+        while low < high:
+            middle = (low + high) >> 1
+            if BUCKETS[middle] < seconds:
+                low = middle + 1
+            else:
+                high = middle
+        self.buckets[low] += 1
         self.seconds += seconds
 
 
@@ -89,7 +94,7 @@ class Rare(Protocol):
 
 
 @final
-class Meters:
+class Meters(Observer):
     """The Observer of all exchanges."""
 
     def __init__(self, rare: Rare) -> None:

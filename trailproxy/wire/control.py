@@ -92,12 +92,12 @@ class Control:
             standing.fail(ErrorCode.PROTOCOL_ERROR, f"WINDOW_UPDATE on idle stream {sid}")
         elif standing.spend(Cheap.WINDOW_UPDATE):
             increment = number_at(payload, 0) & MAX_SID
-            stream = streams.live.get(sid)
+            stream = streams.find(sid)
             if stream is not None:
                 stream.send_window += increment
                 why = _increment_fault(increment, stream.send_window)
                 if why:
-                    standing.sin(sid, _increment_code(increment), why, False)
+                    standing.sin(stream, _increment_code(increment), why, False)
                     return
             elif sid:
                 return
@@ -116,8 +116,11 @@ class Control:
             standing.fail(ErrorCode.FRAME_SIZE_ERROR, f"RST_STREAM of {len(payload)} octets")
         elif standing.streams.idle(sid):
             standing.fail(ErrorCode.PROTOCOL_ERROR, f"RST_STREAM on idle stream {sid}")
-        elif standing.spend(Cheap.RESET) and sid in standing.streams.live:
-            standing.streams.bury(sid, THEIRS)
+        elif standing.spend(Cheap.RESET):
+            stream = standing.streams.find(sid)
+            if stream is None:
+                return
+            standing.streams.bury(stream, THEIRS)
             standing.events.append(StreamReset(sid, number_at(payload, 0)))
 
     def _on_settings(self, flags: i64, payload: bytes) -> None:
@@ -191,10 +194,11 @@ class Control:
             code, why = ErrorCode.FRAME_SIZE_ERROR, f"PRIORITY of {len(payload)} octets"
         elif number_at(payload, 0) & MAX_SID == sid:
             why = "the stream depends on itself"
+        stream = standing.streams.find(sid)
         if not why:
             standing.spend(Cheap.IDLE)
-        elif sid in standing.streams.live:
-            standing.sin(sid, code, why, False)
+        elif stream is not None:
+            standing.sin(stream, code, why, False)
         else:
             standing.fail(code, why)
 

@@ -142,7 +142,7 @@ class Inbound:
             why = "DATA beyond the connection's window"
             self._standing.fail(ErrorCode.FLOW_CONTROL_ERROR, why)
             return
-        stream = streams.live.get(sid)
+        stream = streams.find(sid)
         if stream is None:
             self._standing.pay(sid, credit)
             self._standing.late(sid, "DATA")
@@ -156,7 +156,7 @@ class Inbound:
             return
         why = _data_fault(stream, len(body), last)
         if why:
-            standing.sin(stream.sid, _data_code(stream), why, False)
+            standing.sin(stream, _data_code(stream), why, False)
             standing.pay(stream.sid, credit)
             return
         standing.events.append(DataReceived(stream.sid, body, credit, last))
@@ -209,23 +209,23 @@ class Inbound:
         except FieldBlockError as error:
             self._standing.fail(error.code, str(error))
             return
-        stream = self._streams.live.get(sid) or self._admit(sid)
+        stream = self._streams.find(sid) or self._admit(sid)
         if stream is None:
             return
         if stream.heard_end:
             why = "HEADERS behind the end of the message"
-            self._standing.sin(sid, ErrorCode.STREAM_CLOSED, why, False)
+            self._standing.sin(stream, ErrorCode.STREAM_CLOSED, why, False)
             return
         trailers = stream.ledger.head_came
         limit = self._params.max_header_list
         if fields.size > limit:
             why = f"field section of {fields.size} octets, the limit is {limit}"
-            self._standing.sin(sid, ErrorCode.ENHANCE_YOUR_CALM, why, trailers)
+            self._standing.sin(stream, ErrorCode.ENHANCE_YOUR_CALM, why, trailers)
             return
         why = "the stream depends on itself" if selfish else ""
         why = why or stream.ledger.fields_fault(fields, end)
         if why:
-            self._standing.sin(sid, ErrorCode.PROTOCOL_ERROR, why, trailers)
+            self._standing.sin(stream, ErrorCode.PROTOCOL_ERROR, why, trailers)
             return
         self._standing.events.append(
             TrailersReceived(sid, fields) if trailers else HeadReceived(sid, fields, end)

@@ -84,7 +84,7 @@ class NativeCodec(Codec):
         """Send a request head, an interim head or a response head."""
         streams = self._streams
         _vet(fields, Kind.REQUEST if streams.client else Kind.RESPONSE)
-        stream = streams.live.get(sid)
+        stream = streams.find(sid)
         if stream is None:
             if not streams.client or sid <= streams.highest:
                 raise _over(sid)
@@ -134,12 +134,13 @@ class NativeCodec(Codec):
 
     def reset(self, sid: i64, code: i64) -> None:
         """Send RST_STREAM; for a stream that is over, do nothing."""
-        if sid in self._streams.live:
+        stream = self._streams.find(sid)
+        if stream is not None:
             self._writer.rst_stream(sid, code)
-            self._streams.bury(sid, OURS)
+            self._streams.bury(stream, OURS)
 
     def _live(self, sid: i64) -> WireStream:
-        stream = self._streams.live.get(sid)
+        stream = self._streams.find(sid)
         if stream is None or stream.ended:
             raise _over(sid)
         return stream
@@ -148,7 +149,7 @@ class NativeCodec(Codec):
 
     def sendable(self, sid: i64) -> i64:
         """Return how many body octets the peer's windows admit now; 0 for unknown streams."""
-        stream = self._streams.live.get(sid)
+        stream = self._streams.find(sid)
         if stream is None:
             return 0
         return max(min(stream.send_window, self._streams.send_window), 0)

@@ -39,7 +39,7 @@ class Standing:
     def bury_if_over(self, stream: WireStream) -> None:
         """Let go of a stream on which both sides have said their end."""
         if stream.ended and stream.heard_end:
-            self.streams.bury(stream.sid, ENDED)
+            self.streams.bury(stream, ENDED)
             self.allowance.earn(Cheap.RESET)
             self.allowance.earn(Cheap.IDLE)
 
@@ -51,7 +51,7 @@ class Standing:
             streams.recv_window += streams.unpaid
             self.writer.window_update(0, streams.unpaid)
             streams.unpaid = 0
-        stream = streams.live.get(sid)
+        stream = streams.find(sid)
         if stream is None or stream.heard_end:
             return
         stream.unpaid += credit
@@ -71,10 +71,10 @@ class Standing:
             why = f"{what} on a closed stream"
             self.refuse(sid, ErrorCode.STREAM_CLOSED, why, False, False)
 
-    def sin(self, sid: i64, code: ErrorCode, why: str, trailers: bool) -> None:
+    def sin(self, stream: WireStream, code: ErrorCode, why: str, trailers: bool) -> None:
         """Reset a live stream for what its peer did."""
-        self.streams.bury(sid, OURS)
-        self.refuse(sid, code, why, False, trailers)
+        self.streams.bury(stream, OURS)
+        self.refuse(stream.sid, code, why, False, trailers)
 
     def refuse(self, sid: i64, code: ErrorCode, why: str, refused: bool, trailers: bool) -> None:
         """Write RST_STREAM for what the peer did on a stream, open or not, and tell of it."""

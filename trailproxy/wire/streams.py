@@ -4,13 +4,14 @@ Only the peer's half of a message is judged here (`ledger`); what is said in
 which order on our half is the core's business.
 """
 
-from typing import Final, final
+from typing import Final, cast, final
 
 from mypy_extensions import i64
 
 from trailproxy.wire.codec import MAX_SID
 from trailproxy.wire.frames import DEFAULT_WINDOW
 from trailproxy.wire.ledger import Ledger
+from trailproxy.wire.table import Numbered, StreamTable
 
 # What became of a stream that is over.
 FORGOTTEN: Final = 0  # or never opened
@@ -22,13 +23,13 @@ _REMEMBERED: Final = 512  # streams, the last ones, whose late frames we can sti
 
 
 @final
-class WireStream:
+class WireStream(Numbered):
     """One open stream."""
 
-    __slots__ = ("ended", "heard_end", "ledger", "recv_window", "send_window", "sid", "unpaid")
+    __slots__ = ("ended", "heard_end", "ledger", "recv_window", "send_window", "unpaid")
 
     def __init__(self, sid: i64, ledger: Ledger, send_window: i64, recv_window: i64) -> None:
-        self.sid: Final[i64] = sid
+        super().__init__(sid)
         self.ledger: Final = ledger  # of what the peer says
         self.send_window: i64 = send_window
         self.recv_window: i64 = recv_window
@@ -55,7 +56,7 @@ class Streams:
 
     def __init__(self, client: bool, recv_window: i64) -> None:
         self.client: Final = client
-        self.live: Final[dict[int, WireStream]] = {}
+        self.live: Final = StreamTable()
         self.highest: i64 = -1 if client else 0  # id used by the client, whoever that is
         self.goaway_last: i64 = MAX_SID  # what our GOAWAY said
         self.initial_window: i64 = DEFAULT_WINDOW  # the peer's, for new streams
@@ -81,13 +82,17 @@ class Streams:
     def open(self, sid: i64, ledger: Ledger, recv_window: i64) -> WireStream:
         """Open a stream; its id is the highest."""
         stream = WireStream(sid, ledger, self.initial_window, recv_window)
-        self.live[sid] = stream
+        self.live.add(stream)
         return stream
 
-    def bury(self, sid: i64, fate: i64) -> None:
+    def find(self, sid: i64) -> WireStream | None:
+        """Return the open stream with this id, or None."""
+        return cast("WireStream | None", self.live.get(sid))
+
+    def bury(self, stream: WireStream, fate: i64) -> None:
         """Let go of an open stream, and remember what became of it."""
-        del self.live[sid]
-        self.remember(sid, fate)
+        self.live.remove(stream)
+        self.remember(stream.sid, fate)
 
     def remember(self, sid: i64, fate: i64) -> None:
         """Note what became of a stream."""
@@ -105,7 +110,8 @@ class Streams:
         change = size - self.initial_window
         self.initial_window = size
         fits = True
-        for stream in self.live.values():
+        for numbered in self.live.values():
+            stream = cast("WireStream", numbered)
             stream.send_window += change
             fits = fits and stream.send_window <= MAX_SID
         return fits
