@@ -3,7 +3,7 @@
 from trailproxy.wire.flood import Allowance, Cheap
 
 
-def _spendable(allowance: Allowance, kind: Cheap) -> int:
+def _spendable(allowance: Allowance, kind: int) -> int:
     count = 0
     while allowance.spend(kind):
         count += 1
@@ -29,4 +29,10 @@ def test_honest_traffic_earns_what_it_spends() -> None:
     allowance = Allowance()
     for _ in range(5000):
         assert allowance.spend(Cheap.RESET)
-        allowance.earn(Cheap.RESET)
+        allowance.honest_streams += 1
+
+
+def test_what_was_earned_is_taken_into_account_once_and_up_to_the_burst() -> None:
+    allowance = Allowance()
+    allowance.honest_frames = 1_000_000
+    assert _spendable(allowance, Cheap.WINDOW_UPDATE) == 20_000

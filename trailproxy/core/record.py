@@ -63,6 +63,7 @@ RELAYED: Final = Outcome.RELAYED
 DROPPED: Final = Outcome.DROPPED
 
 
+@mypyc_attr(acyclic=True)
 @final
 class Record:
     """One exchange, from its first byte to its last."""

@@ -6,13 +6,14 @@ since it was last asked? So nothing is set or cancelled per part.
 
 from typing import Final, final
 
-from mypy_extensions import i64
+from mypy_extensions import i64, mypyc_attr
 
 from trailproxy.core.clock import NEVER
 from trailproxy.core.fault import Cause
 from trailproxy.core.routing import Deadlines
 
 
+@mypyc_attr(acyclic=True)
 @final
 class Watch:
     """What may take how long, and since when."""

@@ -49,15 +49,46 @@ class Durations:
 
 
 @final
+class Pairs:
+    """Counts by two words; the pair that came last mostly comes again, and is only added to."""
+
+    __slots__ = ("_counts", "_first", "_run", "_second")
+
+    def __init__(self) -> None:
+        self._counts: Final[dict[tuple[str, str], int]] = {}
+        self._first = ""
+        self._second = ""
+        self._run: i64 = 0
+
+    def count(self, first: str, second: str) -> None:
+        """Count one."""
+        if first is not self._first or second is not self._second:
+            self._end_run()
+            self._first, self._second = first, second
+        self._run += 1
+
+    def _end_run(self) -> None:
+        if self._run:
+            key = (self._first, self._second)
+            self._counts[key] = self._counts.get(key, 0) + self._run
+            self._run = 0
+
+    def all(self) -> dict[tuple[str, str], int]:
+        """Return every count."""
+        self._end_run()
+        return self._counts
+
+
+@final
 class RouteMeter:
     """The counts of one route since they were last taken."""
 
     __slots__ = ("completed", "duration", "requests", "response_head", "responses", "sections")
 
     def __init__(self) -> None:
-        self.requests: Final[dict[tuple[str, str], int]] = {}  # by listener and method
+        self.requests: Final = Pairs()  # by listener and method
         self.responses: Final[dict[tuple[int, str], int]] = {}  # by status and grpc-status
-        self.sections: Final[dict[tuple[Direction, Outcome], int]] = {}  # of trailers
+        self.sections: Final = Pairs()  # of trailers, by direction and outcome
         self.completed = 0
         self.duration: Final = Durations()
         self.response_head: Final = Durations()
@@ -120,9 +151,8 @@ class Meters(Observer):
     def exchange_began(self, record: Record) -> None:
         """Note a request whose head was accepted; it is now active."""
         self.active.add(record)
-        requests = self._meter(record.route).requests
-        key = (record.listener, record.method if record.method in _METHODS else "other")
-        requests[key] = requests.get(key, 0) + 1
+        method = record.method if record.method in _METHODS else "other"
+        self._meter(record.route).requests.count(record.listener, method)
 
     def exchange_finished(self, record: Record) -> None:
         """Note that an exchange is over: completed, or dropped with a cause."""
@@ -145,9 +175,7 @@ class Meters(Observer):
         self, direction: Direction, outcome: Outcome, route: str, cause: Cause | None = None
     ) -> None:
         """Note what became of a trailer section; a dropped one has a cause."""
-        sections = self._meter(route).sections
-        key = (direction, outcome)
-        sections[key] = sections.get(key, 0) + 1
+        self._meter(route).sections.count(direction, outcome)
         if outcome is DROPPED:
             # there is no loss without a cause: one that nobody named is our own mistake
             self._rare.trailers_dropped(direction, cause or Cause.INTERNAL)

@@ -216,11 +216,11 @@ class Metrics:
         """Take over what the meters have counted; before anything is read."""
         for name, meter in self.meters.take().items():
             route = route_name(name)
-            for (listener, method), count in meter.requests.items():
+            for (listener, method), count in meter.requests.all().items():
                 self.requests[listener, route, method] += count
             for (status, grpc_status), count in meter.responses.items():
                 self.responses[route, status, grpc_name(grpc_status)] += count
-            for (direction, outcome), count in meter.sections.items():
+            for (direction, outcome), count in meter.sections.all().items():
                 self.trailer_sections[direction, outcome, route] += count
             if meter.completed:
                 self.completed[route,] += meter.completed

@@ -6,11 +6,12 @@ carries it: there is no separate "ended" that could be lost or reordered.
 
 from typing import Final, final
 
-from mypy_extensions import i64
+from mypy_extensions import i64, mypyc_attr
 
 from trailproxy.wire.fields import Fields
 
 
+@mypyc_attr(acyclic=True)
 class Event:
     """What the codec returns; two events are equal when they tell the same."""
 
@@ -31,6 +32,7 @@ class Event:
         return f"{type(self).__name__}{self.tells()!r}"
 
 
+@mypyc_attr(acyclic=True)
 @final
 class HeadReceived(Event):
     """A request head, an interim response head, or a final response head."""
@@ -47,6 +49,7 @@ class HeadReceived(Event):
         return (self.sid, self.fields, self.end)
 
 
+@mypyc_attr(acyclic=True)
 @final
 class DataReceived(Event):
     """A piece of body; `credit` is window octets owed back, padding included (RFC 9113 6.1)."""
@@ -64,6 +67,7 @@ class DataReceived(Event):
         return (self.sid, self.data, self.credit, self.end)
 
 
+@mypyc_attr(acyclic=True)
 @final
 class TrailersReceived(Event):
     """The trailing fields; they always end the message (RFC 9113 section 8.1)."""
@@ -118,6 +122,7 @@ class StreamFault(Event):
         return (self.sid, self.code, self.why, self.refused, self.trailers)
 
 
+@mypyc_attr(acyclic=True)
 @final
 class WindowOpened(Event):
     """There may be room to send on this stream; 0 means on all of them."""

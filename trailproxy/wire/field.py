@@ -7,7 +7,7 @@ meaning carry a token, and whoever asks compares numbers instead of octets.
 
 from typing import Final, final
 
-from mypy_extensions import i64
+from mypy_extensions import i64, mypyc_attr
 
 # Tokens: the names that somebody here asks for.
 PLAIN: Final = 0
@@ -69,6 +69,7 @@ _POOL_LIMIT: Final = 4096  # fields shared by all connections of this process
 _POOLED_OCTETS: Final = 512  # in one of them
 
 
+@mypyc_attr(acyclic=True)
 @final
 class Field:
     """One field line; `never_indexed` survives every hop (RFC 7541 section 6.2.3)."""

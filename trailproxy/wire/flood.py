@@ -34,24 +34,35 @@ _A_SECOND: Final[list[int]] = [100, 50, 20, 10, 100, 2000, 200]
 class Allowance:
     """What one peer has left."""
 
-    __slots__ = ("_left",)
+    __slots__ = ("_left", "honest_frames", "honest_streams")
 
     def __init__(self) -> None:
         self._left: Final[list[int]] = list(_BURST)
+        # what it has earned and not yet needed, in plain numbers: see `_redeem`
+        self.honest_streams: i64 = 0  # that both sides have ended
+        self.honest_frames: i64 = 0  # WINDOW_UPDATEs that our DATA may well be answered with
 
     def spend(self, kind: i64) -> bool:
         """Take one; False when the peer has overdrawn."""
-        left = self._left[kind] - 1
-        self._left[kind] = left
-        return left >= 0
+        left = self._left[kind]
+        if left <= 0:
+            self._redeem()
+            left = self._left[kind]
+        self._left[kind] = left - 1
+        return left > 0
 
-    def earn(self, kind: i64, count: i64 = 1) -> None:
-        """Give back what honest traffic is worth, up to the burst."""
-        left = self._left[kind] + count
-        burst = _BURST[kind]
-        self._left[kind] = left if left < burst else burst
+    def _redeem(self) -> None:
+        """Take into account what honest traffic has earned; only who is short needs it."""
+        self._earn(Cheap.RESET, self.honest_streams)
+        self._earn(Cheap.IDLE, self.honest_streams)
+        self._earn(Cheap.WINDOW_UPDATE, self.honest_frames)
+        self.honest_streams = 0
+        self.honest_frames = 0
+
+    def _earn(self, kind: i64, count: i64) -> None:
+        self._left[kind] = min(self._left[kind] + count, _BURST[kind])
 
     def replenish(self) -> None:
         """Give back a second's worth of everything."""
         for kind, count in enumerate(_A_SECOND):
-            self.earn(kind, count)
+            self._earn(kind, count)

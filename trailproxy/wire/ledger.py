@@ -6,7 +6,7 @@ the body is as long as its content-length says, also when trailers end it.
 
 from typing import Final, final
 
-from mypy_extensions import i64
+from mypy_extensions import i64, mypyc_attr
 
 from trailproxy.wire.field import METHOD, STATUS
 from trailproxy.wire.fields import NO_LENGTH, Fields, Kind
@@ -14,6 +14,7 @@ from trailproxy.wire.fields import NO_LENGTH, Fields, Kind
 _INTERIM_LIMIT: Final = 32  # informational heads a stream; more is no conversation
 
 
+@mypyc_attr(acyclic=True)
 @final
 class Ledger:
     """One message from the peer, as far as it has come."""

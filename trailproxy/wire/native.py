@@ -15,7 +15,6 @@ from trailproxy.wire.errors import ErrorCode, HTTP2Error
 from trailproxy.wire.events import Event
 from trailproxy.wire.field import METHOD
 from trailproxy.wire.fields import Fields, Kind
-from trailproxy.wire.flood import Cheap
 from trailproxy.wire.frames import (
     DEFAULT_WINDOW,
     ENABLE_PUSH,
@@ -110,7 +109,7 @@ class NativeCodec(Codec):
                 position += limit
                 pieces += 1
                 self._writer.data(sid, piece, end and position >= size)
-        self._standing.allowance.earn(Cheap.WINDOW_UPDATE, 1 + pieces)
+        self._standing.allowance.honest_frames += 1 + pieces
         if end:
             self._end(stream)
 

@@ -40,8 +40,7 @@ class Standing:
         """Let go of a stream on which both sides have said their end."""
         if stream.ended and stream.heard_end:
             self.streams.bury(stream, ENDED)
-            self.allowance.earn(Cheap.RESET)
-            self.allowance.earn(Cheap.IDLE)
+            self.allowance.honest_streams += 1
 
     def pay(self, sid: i64, credit: i64) -> None:
         """Give window octets back, and announce them in quarters of a window (section 6.9)."""

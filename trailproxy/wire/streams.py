@@ -6,7 +6,7 @@ which order on our half is the core's business.
 
 from typing import Final, cast, final
 
-from mypy_extensions import i64
+from mypy_extensions import i64, mypyc_attr
 
 from trailproxy.wire.codec import MAX_SID
 from trailproxy.wire.frames import DEFAULT_WINDOW
@@ -22,6 +22,7 @@ THEIRS: Final = 3  # the peer did
 _REMEMBERED: Final = 512  # streams, the last ones, whose late frames we can still tell apart
 
 
+@mypyc_attr(acyclic=True)
 @final
 class WireStream(Numbered):
     """One open stream."""

@@ -10,12 +10,13 @@ look-ups a request.
 from collections.abc import Iterator
 from typing import Final, final
 
-from mypy_extensions import i64
+from mypy_extensions import i64, mypyc_attr
 
 _SMALLEST: Final = 16
 _LARGEST: Final = 1024  # places; more streams at once than that is what the dict is for
 
 
+@mypyc_attr(acyclic=True)
 class Numbered:
     """Something with a stream's id."""
 

@@ -12,7 +12,6 @@ from trailproxy.wire.codec import MAX_SID, Codec, Role, WireParams
 from trailproxy.wire.errors import ErrorCode, HTTP2Error
 from trailproxy.wire.events import Event
 from trailproxy.wire.fields import Fields, Kind
-from trailproxy.wire.flood import Cheap
 from trailproxy.wire.hyper.inbound import Inbound
 from trailproxy.wire.hyper.machine import make_machine
 from trailproxy.wire.ledger import Ledger
@@ -63,7 +62,7 @@ class H2Codec(Codec):
             self._h2.send_data(sid, data[position : position + limit])
             position += limit
         self._h2.send_data(sid, data[position:] if position else data, end)
-        self._inbound.allowance.earn(Cheap.WINDOW_UPDATE, 2 + position // limit)
+        self._inbound.allowance.honest_frames += 2 + position // limit
         self._inbound.bury_if_closed(sid)
 
     def send_trailers(self, sid: int, fields: Fields) -> None:

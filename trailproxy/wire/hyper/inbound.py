@@ -361,8 +361,7 @@ class Inbound:
         stream = self._h2.streams.get(sid)
         if stream is not None and stream.closed:
             self.bury(sid, "end")
-            self.allowance.earn(Cheap.RESET)
-            self.allowance.earn(Cheap.IDLE)
+            self.allowance.honest_streams += 1
 
     def bury(self, sid: int, how: str) -> None:
         """Let go of a stream: it was reset by `ours` or by the `peer`, or came to its `end`."""
