@@ -28,11 +28,11 @@ export TRAILPROXY_REQUIRE_TOOLS ?= 1
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help run test contract e2e soak bench check lint types rooms rules fmt lock tools clean
+.PHONY: help run test contract e2e soak bench instructions check lint types rooms rules fmt lock tools clean
 
 help: ## list the verbs
 	@sed -n 's/^\([a-z0-9]*\):.*## /\1|/p' $(MAKEFILE_LIST) | \
-	while IFS='|' read -r verb text; do printf '  make %-10s %s\n' "$$verb" "$$text"; done
+	while IFS='|' read -r verb text; do printf '  make %-13s %s\n' "$$verb" "$$text"; done
 
 run: $(STAMP) ## start the demo: a backend, the proxy and the admin page
 	$(BIN)/trailproxy demo
@@ -54,6 +54,9 @@ bench growth: TOOLS += nghttpd
 bench growth: PACKAGES += nghttp2-server
 bench: $(STAMP) tools $(VENV)/.peers ## measure beside every other proxy found on this machine
 	$(BIN)/python -m benchmarks.run
+
+instructions: $(STAMP) ## count instructions an exchange, and compare with the baseline
+	$(BIN)/python -m benchmarks.instructions
 
 check: lint types rooms rules ## everything that needs no test run: lint, types, rooms, alert rules
 

@@ -14,9 +14,12 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import msgspec
+
 from benchmarks import configurations
 from benchmarks.configurations import Site
 from benchmarks.process import ROOT
+from trailproxy.ops.settings import Settings
 
 OURS = "trailproxy"
 LOGGING = "trailproxy+log"
@@ -76,6 +79,12 @@ def asks(*arguments: str) -> Callable[[str], str]:
         return lines[0].removeprefix(program).strip() if lines else "unknown"
 
     return ask
+
+
+def default_codec() -> str:
+    """Return the codec that trailproxy takes when nobody chooses."""
+    (field,) = [field for field in msgspec.structs.fields(Settings) if field.name == "codec"]
+    return str(field.default)
 
 
 def _h2_version(_: str) -> str:
