@@ -28,7 +28,7 @@ export TRAILPROXY_REQUIRE_TOOLS ?= 1
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help run test contract e2e soak bench instructions check lint types rooms rules fmt lock tools clean
+.PHONY: help run test contract e2e soak bench growth publish instructions check lint types rooms rules fmt lock tools clean
 
 help: ## list the verbs
 	@sed -n 's/^\([a-z0-9]*\):.*## /\1|/p' $(MAKEFILE_LIST) | \
@@ -55,7 +55,15 @@ bench growth: PACKAGES += nghttp2-server
 bench: $(STAMP) tools $(VENV)/.peers ## measure beside every other proxy found on this machine
 	$(BIN)/python -m benchmarks.run
 
-instructions: $(STAMP) ## count instructions an exchange, and compare with the baseline
+growth: $(STAMP) tools ## how the cost grows with streams, connections, fields, body, routes
+	$(BIN)/python -m benchmarks.growth
+
+publish: $(STAMP) ## write the last measurements into the README, with their plots
+	$(BIN)/python -m benchmarks.publish
+
+instructions: TOOLS := valgrind
+instructions: PACKAGES := valgrind
+instructions: $(STAMP) tools ## count instructions an exchange, and compare with the baseline
 	$(BIN)/python -m benchmarks.instructions
 
 check: lint types rooms rules ## everything that needs no test run: lint, types, rooms, alert rules
@@ -109,9 +117,9 @@ tools:
 	if $(CAN_APT); then \
 		echo "installing $(PACKAGES), for:$$missing"; \
 		$(APT) update && $(APT) install --yes --no-install-recommends $(PACKAGES) >/dev/null || \
-		echo "that failed; tests that need one of these are skipped, in CI they fail"; \
+		echo "that failed; what needs one of these is skipped, in CI it fails"; \
 	else \
-		echo "not installed:$$missing; tests that need one of these are skipped"; \
+		echo "not installed:$$missing; what needs one of these is skipped"; \
 		echo "on Debian: apt-get install $(PACKAGES)"; \
 	fi
 

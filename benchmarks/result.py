@@ -36,6 +36,20 @@ class Round:
         return self.cpu_s / self.load.seconds
 
 
+def beyond(longer: Round, shorter: Round) -> Round:
+    """Return what a longer round has beyond a shorter one: all but the connecting."""
+    more, less = longer.load, shorter.load
+    load = dataclasses.replace(
+        more,
+        requests=more.requests - less.requests,
+        succeeded=more.succeeded - less.succeeded,
+        seconds=more.seconds - less.seconds,
+        body_bytes=more.body_bytes - less.body_bytes,
+        sent_bytes=more.sent_bytes - less.sent_bytes,
+    )
+    return Round(load, longer.cpu_s - shorter.cpu_s)
+
+
 @dataclass(slots=True)
 class Result:
     """One proxy under one workload."""

@@ -107,6 +107,13 @@ def hold(contest: Contest, workload: Workload) -> dict[str, Any]:
     }
 
 
+def save(file: Path, measured: dict[str, Any]) -> None:
+    """Keep what was measured, and say where."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(measured, indent=2) + "\n")
+    print(f"\nraw rounds: {file}")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure, print, save; 1 if trailproxy was to be measured and could not be."""
     chosen = arguments(argv)
@@ -128,9 +135,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             held = [hold(contest, workload) for workload in loads]
 
     settings = {"rounds": chosen.rounds, "seconds": chosen.seconds, "codec": chosen.codec}
-    chosen.json.parent.mkdir(parents=True, exist_ok=True)
-    chosen.json.write_text(json.dumps({**facts, **settings, "workloads": held}, indent=2) + "\n")
-    print(f"\nraw rounds: {chosen.json}")
+    save(chosen.json, {**facts, **settings, "workloads": held})
     ours = [row for each in held for row in each["proxies"] if row["proxy"] == OURS]
     return int(any(row["trouble"] for row in ours))
 

@@ -43,6 +43,7 @@ class Workload:
     unique: bool = False  # every request has a path and headers of its own
     tls: bool = False  # on both sides of the proxy
     routes: int = 1
+    settled: bool = False  # what it costs to connect is not counted
     proxies: tuple[str, ...] = ()  # who takes part; none named: all but the variants
     targets: tuple[Target, ...] = ()
 
