@@ -13,7 +13,7 @@ from xml.sax.saxutils import escape
 INK, FAINT, OURS, OTHERS = "#7d8590", "#7d859055", "#e8590c", "#6c8ebf"
 FONT: Final = "-apple-system, 'Segoe UI', Helvetica, Arial, sans-serif"
 PANEL_WIDTH, GAP, COLUMNS = 400, 24, 2
-NAMES, VALUES, ROW, TITLE = 84, 64, 18, 30
+NAMES, VALUES, ROW, TITLE = 100, 64, 18, 30
 PLOT_HEIGHT, MARGIN, LABEL = 130, 44, 80
 
 Point = tuple[float, float]
@@ -112,11 +112,14 @@ def _curve_panel(panel: Curves, ours: str) -> str:
         return title
     field = _Field.around(points, logarithmic=panel.logarithmic)
     drawn = [title, *field.grid()]
+    ends = []
     for name, curve in panel.curves:
         if curve:
             colour = OURS if name == ours else OTHERS
-            drawn += _curve(name, [field.place(point) for point in curve], colour)
-    return "\n".join(drawn)
+            places = [field.place(point) for point in curve]
+            drawn += _curve(places, colour)
+            ends.append((places[-1], name, colour))
+    return "\n".join([*drawn, *_labels(ends)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,12 +157,20 @@ class _Field:
         return drawn
 
 
-def _curve(name: str, places: Sequence[Point], colour: str) -> list[str]:
+def _curve(places: Sequence[Point], colour: str) -> list[str]:
     way = "L".join(f"{x:.1f} {y:.1f}" for x, y in places)
     dots = [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{colour}"/>' for x, y in places]
-    x, y = places[-1]
-    label = _text(round(x + 8, 1), round(y + 4, 1), name, f'fill="{colour}"')
-    return [f'<path d="M{way}" fill="none" stroke="{colour}" stroke-width="2"/>', *dots, label]
+    return [f'<path d="M{way}" fill="none" stroke="{colour}" stroke-width="2"/>', *dots]
+
+
+def _labels(ends: Sequence[tuple[Point, str, str]]) -> list[str]:
+    """Name the curves where they end, one above the other where they end together."""
+    drawn = []
+    lowest = 0.0
+    for (x, y), name, colour in sorted(ends, key=lambda end: end[0][1]):
+        lowest = max(y + 4, lowest + 13)
+        drawn.append(_text(round(x + 8, 1), round(lowest, 1), name, f'fill="{colour}"'))
+    return drawn
 
 
 def _share(value: float, low: float, high: float) -> float:

@@ -117,7 +117,8 @@ def block(results: dict[str, Any], growth_: dict[str, Any] | None) -> str:
     """Return what stands between the markers."""
     parts = [
         table(results["workloads"]),
-        "† not all of its requests ended well, or trailers were lost.",
+        "A proxy marked † has failed requests or lost trailers. In the plot, our bar may end "
+        "at the dashed line.",
         f"![CPU per request, by proxy and workload; lower is better]({CPU_PLOT})",
         facts(results),
     ]
@@ -166,6 +167,19 @@ def growth_plot(axes: Sequence[dict[str, Any]]) -> str:
 # -- the files -------------------------------------------------------------------------------
 
 
+def around(readme: str) -> tuple[str, str]:
+    """Return what stands before the markers and behind them.
+
+    Raises:
+        PublishError: they are not there.
+    """
+    before, begin, rest = readme.partition(BEGIN)
+    _, end, behind = rest.partition(END)
+    if not begin or not end:
+        raise PublishError(f"{README} has no {BEGIN} and {END}: put them where the table shall be")
+    return before, behind
+
+
 def written(root: Path) -> dict[Path, str]:
     """Return what publishing would write from the copies in docs/bench.
 
@@ -174,11 +188,7 @@ def written(root: Path) -> dict[Path, str]:
     """
     results = json.loads((root / RESULTS).read_text())
     grown = json.loads((root / GROWTH).read_text()) if (root / GROWTH).exists() else None
-    readme = (root / README).read_text()
-    before, begin, rest = readme.partition(BEGIN)
-    _, end, behind = rest.partition(END)
-    if not begin or not end:
-        raise PublishError(f"{README} has no {BEGIN} and {END}: put them where the table shall be")
+    before, behind = around((root / README).read_text())
     files = {
         README: f"{before}{BEGIN}\n{block(results, grown)}\n{END}{behind}",
         CPU_PLOT: cpu_plot(results["workloads"]),
@@ -207,6 +217,7 @@ def publish(root: Path, results: Path, grown: Path) -> list[Path]:
     """
     if not results.exists():
         raise PublishError("nothing was measured yet: make bench")
+    around((root / README).read_text())
     (root / FOLDER).mkdir(parents=True, exist_ok=True)
     (root / RESULTS).write_text(compact(json.loads(results.read_text())))
     if grown.exists():
