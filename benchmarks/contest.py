@@ -2,14 +2,15 @@
 
 All proxies of a workload are up at once, each pinned to the same core, while load and
 origin have the other cores. They take turns round by round, so that whatever disturbs the
-machine disturbs them alike. How many requests a round has follows from each proxy's own
-speed: a round lasts about as long for the slow as for the fast.
+machine disturbs them alike; the steps of a growth curve do so too. How many requests a
+round has follows from each proxy's own speed: it lasts about as long for the slow as for
+the fast.
 """
 
 import contextlib
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +36,7 @@ class Entrant:
     """A proxy that is up, and what it has shown so far."""
 
     process: Process
+    workload: Workload
     port: int
     result: Result
     requests: int = 0  # in one round
@@ -99,8 +101,8 @@ class Contest:
         Raises:
             ProxyError: it ended, or never answered.
         """
-        home = self.stage.directory / peer.name
-        home.mkdir(exist_ok=True)
+        home = self.stage.directory / workload.name / peer.name
+        home.mkdir(parents=True)
         site = self.site(workload, home)
         command = peer.command(self.programs[peer], site)
         process = stack.enter_context(
@@ -108,51 +110,59 @@ class Contest:
         )
         kept = wait_for(process, site.port, workload.scheme)
         result = Result(peer.name, trailers=kept, idle_bytes=process.resident_bytes())
-        return Entrant(process, site.port, result)
+        return Entrant(process, workload, site.port, result)
 
-    def measure(self, workload: Workload, entrant: Entrant) -> None:
+    def measure(self, entrant: Entrant) -> None:
         """Add one round.
 
         Raises:
             ProxyError: the proxy died under it.
         """
-        once = self.round(workload, entrant, entrant.requests)
-        if workload.settled:
-            once = beyond(self.round(workload, entrant, 2 * entrant.requests), once)
+        once = self.one_round(entrant, entrant.requests)
+        if entrant.workload.settled:
+            once = beyond(self.one_round(entrant, 2 * entrant.requests), once)
         entrant.result.rounds.append(once)
 
-    def round(self, workload: Workload, entrant: Entrant, requests: int) -> Round:
+    def one_round(self, entrant: Entrant, requests: int) -> Round:
         """Run one load, and look what the proxy pays for it.
 
         Raises:
             ProxyError: the proxy died under it.
         """
         before = entrant.process.cpu_seconds()
-        load = self.load(workload, entrant.port, requests)
+        load = self.load(entrant.workload, entrant.port, requests)
         if not entrant.process.alive:
             raise ProxyError(f"died: {entrant.process.last_words()}")
         return Round(load, entrant.process.cpu_seconds() - before)
 
     def compare(self, workload: Workload) -> list[Result]:
         """Let the peers take turns at one workload."""
+        (results,) = self.take_turns([workload])
+        return results
+
+    def take_turns(self, chosen: Sequence[Workload]) -> list[list[Result]]:
+        """Let every peer of every workload take turns; return the results of each workload."""
         results, entrants = [], []
         with contextlib.ExitStack() as stack:
-            for peer in filter(workload.invites, self.programs):
-                result = Result(peer.name)
-                with trouble_of(result):
-                    entrant = self.enter(peer, workload, stack)
-                    result = entrant.result
-                    entrants.append(entrant)
-                results.append(result)
+            for workload in chosen:
+                row = []
+                for peer in filter(workload.invites, self.programs):
+                    result = Result(peer.name)
+                    with trouble_of(result):
+                        entrant = self.enter(peer, workload, stack)
+                        result = entrant.result
+                        entrants.append(entrant)
+                    row.append(result)
+                results.append(row)
             for entrant in entrants:
                 with trouble_of(entrant.result):
-                    rate = self.warm_up(workload, entrant.port)
-                    entrant.requests = workload.fitting(round(rate * self.seconds))
+                    rate = self.warm_up(entrant.workload, entrant.port)
+                    entrant.requests = entrant.workload.fitting(round(rate * self.seconds))
             for turn in range(self.rounds):
                 for entrant in rotated(entrants, turn):
                     if not entrant.result.trouble:
                         with trouble_of(entrant.result):
-                            self.measure(workload, entrant)
+                            self.measure(entrant)
             for entrant in entrants:
                 entrant.result.peak_bytes = entrant.process.peak_bytes()
         return results

@@ -34,6 +34,7 @@ SHOWN: Final = (OURS, *(peer.name for peer in PEERS if peer.third_party))
 TARGETS: Final[Mapping[str, tuple[Target, ...]]] = {each.name: each.targets for each in WORKLOADS}
 
 _NUMBER = re.compile(r"\d+(?:\.\d+)+")
+_PLACE = re.compile(r"(?:/[\w.+-]+)+/?")
 _INNERMOST = re.compile(r"\{[^{}\[\]]*\}")
 
 
@@ -100,10 +101,9 @@ def facts(saved: dict[str, Any]) -> str:
         for name, version in saved["versions"].items()
         if name in (*SHOWN, "h2load", "nghttpd")
     ]
-    codec = f", codec {saved['codec']}" if saved["codec"] else ""
     return (
         f"{machine['cpu']}, {machine['cores']} cores, Linux {_number(machine['kernel'])}, "
-        f"Python {machine['python']}{codec}; {', '.join(versions)}. The median of "
+        f"Python {machine['python']}, codec {saved['codec']}; {', '.join(versions)}. The median of "
         f"{saved['rounds']} interleaved rounds of about {saved['seconds']:g} s."
     )
 
@@ -113,7 +113,7 @@ def _number(version: str) -> str:
     return found[0] if found else "of unknown version"
 
 
-def block(results: dict[str, Any], growth_: dict[str, Any] | None) -> str:
+def block(results: dict[str, Any], grown: dict[str, Any] | None) -> str:
     """Return what stands between the markers."""
     parts = [
         table(results["workloads"]),
@@ -122,10 +122,10 @@ def block(results: dict[str, Any], growth_: dict[str, Any] | None) -> str:
         f"![CPU per request, by proxy and workload; lower is better]({CPU_PLOT})",
         facts(results),
     ]
-    if growth_ is not None:
+    if grown is not None:
         parts += [
             "How the cost of one request grows with what surrounds it:",
-            curves_text(growth_["axes"]),
+            curves_text(grown["axes"]),
             f"![CPU per request along each axis]({GROWTH_PLOT})",
         ]
     return "\n\n".join(parts)
@@ -219,20 +219,27 @@ def publish(root: Path, results: Path, grown: Path) -> list[Path]:
         raise PublishError("nothing was measured yet: make bench")
     around((root / README).read_text())
     (root / FOLDER).mkdir(parents=True, exist_ok=True)
-    (root / RESULTS).write_text(compact(json.loads(results.read_text())))
+    (root / RESULTS).write_text(compact(results.read_text()))
     if grown.exists():
-        (root / GROWTH).write_text(compact(json.loads(grown.read_text())))
+        (root / GROWTH).write_text(compact(grown.read_text()))
     files = written(root)
     for file, text in files.items():
         (root / file).write_text(text)
     return list(files)
 
 
-def compact(saved: dict[str, Any]) -> str:
-    """Write JSON with one round a line, for the sake of whoever reads the difference."""
-    saved["machine"]["kernel"] = _number(saved["machine"]["kernel"])
-    text = json.dumps(saved, indent=1, ensure_ascii=False)
+def compact(saved: str) -> str:
+    """Write JSON anew: one round a line, and nothing that names a host or a place."""
+    text = json.dumps(json.loads(saved, object_hook=_nameless), indent=1, ensure_ascii=False)
     return _INNERMOST.sub(lambda found: re.sub(r"\s+", " ", found[0]), text) + "\n"
+
+
+def _nameless(saved: dict[str, Any]) -> dict[str, Any]:
+    if "kernel" in saved:
+        saved["kernel"] = _number(saved["kernel"])
+    if "trouble" in saved:
+        saved["trouble"] = _PLACE.sub("...", saved["trouble"])
+    return saved
 
 
 def main(argv: Sequence[str] | None = None) -> int:

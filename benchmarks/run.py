@@ -16,7 +16,7 @@ from typing import Any
 
 from benchmarks import report, workloads
 from benchmarks.contest import Contest, stage
-from benchmarks.peers import OURS, PEERS, Peer, asks, found
+from benchmarks.peers import OURS, PEERS, Peer, asks, default_codec, found
 from benchmarks.process import raise_descriptor_limit
 from benchmarks.result import as_json
 from benchmarks.targets import judge
@@ -134,7 +134,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             contest = Contest(there, peers, chosen.rounds, chosen.seconds, chosen.codec)
             held = [hold(contest, workload) for workload in loads]
 
-    settings = {"rounds": chosen.rounds, "seconds": chosen.seconds, "codec": chosen.codec}
+    codec = chosen.codec or default_codec()
+    settings = {"rounds": chosen.rounds, "seconds": chosen.seconds, "codec": codec}
     save(chosen.json, {**facts, **settings, "workloads": held})
     ours = [row for each in held for row in each["proxies"] if row["proxy"] == OURS]
     return int(any(row["trouble"] for row in ours))
