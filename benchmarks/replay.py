@@ -1,7 +1,7 @@
 """The load h2load cannot make: every request with headers nobody has sent before.
 
 Requests are encoded ahead of time, one tape a connection, with HPACK inserting each new
-value into the table as gRPC clients do; under measurement they are only replayed, so that
+value into the table as most clients do; under measurement they are only replayed, so that
 one Python process can keep a proxy written in C busy. A response counts if its head says
 200 and it ends with trailers. The closing words and the log are h2load's.
 """
@@ -18,20 +18,19 @@ from pathlib import Path
 
 from hpack import Encoder
 
-from benchmarks.origin import HELLO
+from benchmarks.origin import SMALL
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 DATA, HEADERS, RST_STREAM, SETTINGS, PING, WINDOW_UPDATE = 0x0, 0x1, 0x3, 0x4, 0x6, 0x8
 END_STREAM, ACK, END_HEADERS = 0x1, 0x1, 0x4
 HEADER_TABLE_SIZE, INITIAL_WINDOW_SIZE = 0x1, 0x4
 DEFAULT_TABLE = 4096  # RFC 9113 section 6.5.2
-DEFAULT_WINDOW = 65_535
+DEFAULT_WINDOW = 65_535  # section 6.9.2
 WIDE_WINDOW = 2**30 - 1
 STATUS_200 = 0x88  # RFC 7541 appendix A: entry 8, indexed
 
 #: Requests on one tape; a run may replay fewer.
 TAPE_LENGTH = 4000
-MESSAGE = b"\0" + struct.pack(">I", 64) + b"m" * 64
 
 
 def frame(kind: int, flags: int, sid: int, payload: bytes) -> bytes:
@@ -52,20 +51,21 @@ def frames(buffer: bytes) -> Iterator[tuple[int, int, int, bytes]]:
 
 
 def request_headers(chance: random.Random) -> list[tuple[str, str]]:
-    """Return what a gRPC client with tracing sends: three fields are new each time."""
-    trace, span, call = (chance.getrandbits(bits) for bits in (128, 64, 128))
+    """Return what a client with tracing and a token sends: three fields are new each time.
+
+    Two are values; the third is the path, which the origin reads up to the question mark.
+    """
+    trace, span, item = (chance.getrandbits(bits) for bits in (128, 64, 64))
+    token = chance.randbytes(48).hex()
     return [
-        (":method", "POST"),
+        (":method", "GET"),
         (":scheme", "http"),
-        (":path", HELLO),
-        (":authority", "greeter.bench:8443"),
+        (":path", f"{SMALL}?item={item:016x}"),
+        (":authority", "items.bench:8443"),
+        ("user-agent", "bench/1.0"),
         ("te", "trailers"),
-        ("content-type", "application/grpc"),
-        ("user-agent", "grpc-bench/1.0"),
-        ("grpc-accept-encoding", "identity, deflate, gzip"),
-        ("grpc-timeout", f"{chance.randrange(10**6, 10**7)}u"),
         ("traceparent", f"00-{trace:032x}-{span:016x}-01"),
-        ("x-request-id", f"{call:032x}"),
+        ("authorization", f"Bearer {token}"),
     ]
 
 
@@ -73,13 +73,15 @@ def record(seed: int, length: int) -> list[bytes]:
     """Encode the requests of one connection, in the order they must be sent."""
     encoder = Encoder()
     chance = random.Random(seed)
-    tape = []
-    for sid in range(1, 2 * length, 2):
-        head = frame(
-            HEADERS, END_HEADERS, sid, encoder.encode(request_headers(chance), huffman=False)
+    return [
+        frame(
+            HEADERS,
+            END_HEADERS | END_STREAM,
+            sid,
+            encoder.encode(request_headers(chance), huffman=False),
         )
-        tape.append(head + frame(DATA, END_STREAM, sid, MESSAGE))
-    return tape
+        for sid in range(1, 2 * length, 2)
+    ]
 
 
 def write_tapes(directory: Path, clients: int) -> None:
@@ -89,14 +91,12 @@ def write_tapes(directory: Path, clients: int) -> None:
 
 
 def read_tape(directory: Path, client: int, requests: int) -> list[bytes]:
-    """Return the first requests of a tape, HEADERS and DATA of each joined."""
+    """Return the first requests of a tape, one HEADERS frame each."""
     buffer = _tape_file(directory, client).read_bytes()
     tape: list[bytes] = []
     start = 0
     while start < len(buffer) and len(tape) < requests:
-        end = start
-        for _ in range(2):
-            end += 9 + int.from_bytes(buffer[end : end + 3], "big")
+        end = start + 9 + int.from_bytes(buffer[start : start + 3], "big")
         tape.append(buffer[start:end])
         start = end
     return tape
@@ -118,7 +118,6 @@ class Client(asyncio.Protocol):
         self.over = asyncio.get_running_loop().create_future()
         # what has been sent
         self.sent = 0
-        self.window = DEFAULT_WINDOW
         self.began: dict[int, tuple[float, int]] = {}
         # what has come back
         self.rest = b""
@@ -162,16 +161,11 @@ class Client(asyncio.Protocol):
             self.finish()
 
     def send_more(self) -> None:
-        """Keep the agreed number of requests in flight, as far as the window allows."""
+        """Keep the agreed number of requests in flight."""
         batch = []
         now = time.perf_counter()
-        while (
-            self.sent < len(self.tape)
-            and self.sent - self.ended < self.in_flight
-            and self.window >= len(MESSAGE)
-        ):
+        while self.sent < len(self.tape) and self.sent - self.ended < self.in_flight:
             batch.append(self.tape[self.sent])
-            self.window -= len(MESSAGE)
             self.began[2 * self.sent + 1] = now, time.time_ns() // 1000
             self.sent += 1
         if batch:
@@ -189,9 +183,7 @@ class Client(asyncio.Protocol):
 
     def obey(self, kind: int, flags: int, payload: bytes) -> None:
         """Do what a connection's own frame asks for."""
-        if kind == WINDOW_UPDATE:
-            self.window += int.from_bytes(payload, "big")
-        elif kind == PING and not flags & ACK:
+        if kind == PING and not flags & ACK:
             self.transport.write(frame(PING, ACK, 0, payload))
         elif kind == SETTINGS and not flags & ACK:
             for name, value in struct.iter_unpack(">HI", payload):

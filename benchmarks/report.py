@@ -1,92 +1,34 @@
-"""What was measured, as a table for people and as JSON for later comparison.
+"""What was measured, as a table in a terminal, and what it was measured on.
 
 Every figure shown is computed here from the rounds; none is typed. The median round
 speaks, and the spread of the rounds says how far to trust it.
 """
 
-import dataclasses
 import os
 import platform
-import statistics
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks.workloads import Load, Workload
+from benchmarks.result import CPU, IDLE, PEAK, Result
+from benchmarks.targets import Verdict, Word
+from benchmarks.workloads import Workload
 
-BOLD, DIM, PLAIN = "\033[1m", "\033[2m", "\033[0m"
-
-
-@dataclass(frozen=True, slots=True)
-class Round:
-    """One run of a load through one proxy, and what the proxy paid for it."""
-
-    load: Load
-    cpu_s: float
-
-    @property
-    def cpu_us(self) -> float:
-        """CPU microseconds a completed request."""
-        return self.cpu_s / self.load.succeeded * 1e6
-
-    @property
-    def busy(self) -> float:
-        """How much of its core the proxy used: 1.0 means that it was the bottleneck."""
-        return self.cpu_s / self.load.seconds
-
-
-@dataclass(slots=True)
-class Result:
-    """One proxy under one workload."""
-
-    proxy: str
-    trailers: bool = False  # an origin's trailers came through
-    rounds: list[Round] = field(default_factory=list)
-    resident_bytes: int = 0  # behind the last round
-    trouble: str = ""  # why there are fewer rounds than asked for
-
-    def median(self, figure: Callable[[Round], float]) -> float:
-        """Return the median of one figure over the rounds."""
-        return statistics.median(figure(each) for each in self.rounds)
-
-    @property
-    def cpu_us(self) -> float:
-        """The median CPU microseconds a request."""
-        return self.median(lambda each: each.cpu_us)
-
-    @property
-    def spread(self) -> float:
-        """How far the rounds' CPU figures lie apart, as a share of their median."""
-        figures = [each.cpu_us for each in self.rounds]
-        return (max(figures) - min(figures)) / self.cpu_us if self.cpu_us else 0.0
-
-    @property
-    def failed(self) -> int:
-        """Requests, over all rounds, that did not end well."""
-        return sum(each.load.requests - each.load.succeeded for each in self.rounds)
+BOLD, DIM, RED, GREEN, PLAIN = "\033[1m", "\033[2m", "\033[31m", "\033[32m", "\033[0m"
+PAINT: Final = {Word.MET: GREEN, Word.MISSED: RED, Word.OPEN: DIM}
 
 
 Cell = Callable[[Result, dict[str, Result]], str]
 
 
 def _against(name: str) -> Cell:
-    """Build a column: CPU as a multiple of another proxy's in the same workload.
+    """Build a column: CPU as a multiple of another proxy's in the same workload."""
 
-    Rounds of the same turn are compared, which lie seconds apart: what slowed the
-    machine for a while slowed both.
-    """
+    def cell(result: Result, others: dict[str, Result]) -> str:
+        ratio = CPU.ratio(result, others[name]) if name in others else None
+        return "-" if ratio is None else f"{ratio:.2f}"
 
-    def ratio(result: Result, others: dict[str, Result]) -> str:
-        base = others[name].rounds if name in others else []
-        pairs = [
-            (our.cpu_us, their.cpu_us) for our, their in zip(result.rounds, base, strict=False)
-        ]
-        if not pairs or not all(theirs for _, theirs in pairs):
-            return "-"
-        return f"{statistics.median(ours / theirs for ours, theirs in pairs):.2f}"
-
-    return ratio
+    return cell
 
 
 COLUMNS: Final[dict[str, Cell]] = {
@@ -99,7 +41,8 @@ COLUMNS: Final[dict[str, Cell]] = {
     "p99 ms": lambda result, _: f"{result.median(lambda each: each.load.p99_ms):,.2f}",
     "core busy": lambda result, _: f"{result.median(lambda each: each.busy):.0%}",
     "failed": lambda result, _: str(result.failed),
-    "RSS MB": lambda result, _: f"{result.resident_bytes / 1e6:,.1f}",
+    "idle MB": lambda result, _: f"{IDLE.median(result):,.1f}",
+    "peak MB": lambda result, _: f"{PEAK.median(result):,.1f}",
     "trailers": lambda result, _: "kept" if result.trailers else "LOST",
 }
 
@@ -135,6 +78,16 @@ def _painted(line: str, name: str, ours: str) -> str:
     return f"{BOLD}{line}{PLAIN}" if name == ours else line
 
 
+def promises(verdicts: Sequence[Verdict], *, colour: bool = False) -> str:
+    """Return one line a promise, the word first."""
+    lines = []
+    for verdict in verdicts:
+        paint, plain = (PAINT[verdict.word], PLAIN) if colour else ("", "")
+        word = f"{paint}{verdict.word:<6}{plain}"
+        lines.append(f"{word}  {verdict.target.text}: {verdict.found}")
+    return "\n".join(lines)
+
+
 def machine() -> dict[str, Any]:
     """Return the facts about this machine that the figures depend on."""
     return {
@@ -153,26 +106,3 @@ def cpu_model(cpuinfo: str) -> str:
         if name.strip() == "model name":
             return value.strip()
     return platform.machine()
-
-
-def as_json(result: Result) -> dict[str, Any]:
-    """Return one result with its raw rounds and the medians the table shows."""
-    raw = [
-        {**dataclasses.asdict(each.load), "cpu_s": each.cpu_s, "cpu_us": each.cpu_us}
-        for each in result.rounds
-    ]
-    figures: dict[str, Any] = {
-        "proxy": result.proxy,
-        "trailers_kept": result.trailers,
-        "failed": result.failed,
-        "resident_bytes": result.resident_bytes,
-        "trouble": result.trouble,
-        "rounds": raw,
-    }
-    if raw:
-        figures["median"] = {
-            name: statistics.median(each[name] for each in raw)
-            for name in ("cpu_us", "p50_ms", "p99_ms")
-        }
-        figures["median"]["rate"] = result.median(lambda each: each.load.rate)
-    return figures

@@ -1,53 +1,32 @@
-"""The loads: what is asked of every proxy, by whom, and how the answer is read.
+"""The loads: what is asked of every proxy, by whom, and what we promise about it.
 
 h2load speaks for all of them but one: it cannot vary a header from request to request,
-so the gRPC-shaped calls come from `benchmarks.replay`. Both write one line a request.
+so the requests nobody has sent before come from `benchmarks.replay`. Both write one line
+a request.
 """
 
-import math
-import re
+import dataclasses
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.origin import BODY_SIZES, HELLO, LARGE, SMALL
+from benchmarks.peers import LOGGING, OURS, Peer
 from benchmarks.process import ROOT, pinned
 from benchmarks.replay import TAPE_LENGTH, write_tapes
+from benchmarks.result import CPU, CPU_PER_GB, IDLE, P50, P99, PEAK
+from benchmarks.summary import Load, LoadError, read_summary
+from benchmarks.targets import BEST, Target
 
-UPLOAD_SIZE = 1_000_000
 MOST_REQUESTS = 1_000_000
 
 #: A run that takes longer than this beyond its planned time is stuck.
 GRACE_S = 20.0
 
-_FINISHED = re.compile(r"finished in ([\d.]+)(us|ms|s|m|h),")
-_REQUESTS = re.compile(r"requests: (\d+) total,.* (\d+) succeeded, (\d+) failed")
-_STATUSES = re.compile(r"status codes: (\d+) 2xx")
-_BODY = re.compile(r"\((\d+)\) data")
-_UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
-
-
-class LoadError(Exception):
-    """A load did not run to its end, or said something we cannot read."""
-
-
-@dataclass(frozen=True, slots=True)
-class Load:
-    """What one run of a load brought back."""
-
-    requests: int
-    succeeded: int  # 2xx, ended cleanly, with the whole body
-    seconds: float
-    body_bytes: int  # received
-    p50_ms: float
-    p99_ms: float
-
-    @property
-    def rate(self) -> float:
-        """Requests per second."""
-        return self.succeeded / self.seconds
+TE = "te: trailers"
+GRPC = (TE, "content-type: application/grpc", "grpc-accept-encoding: identity, deflate, gzip")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +38,19 @@ class Workload:
     path: str
     clients: int  # connections
     streams: int  # requests in flight on each
-    uploads: bool = False
-    unique: bool = False  # every request has headers of its own
+    sends: int = 0  # octets of body behind each request
+    headers: tuple[str, ...] = (TE,)
+    unique: bool = False  # every request has a path and headers of its own
+    tls: bool = False  # on both sides of the proxy
+    routes: int = 1
+    settled: bool = False  # what it costs to connect is not counted
+    proxies: tuple[str, ...] = ()  # who takes part; none named: all but the variants
+    targets: tuple[Target, ...] = ()
+
+    @property
+    def scheme(self) -> str:
+        """What its URL begins with."""
+        return "https" if self.tls else "http"
 
     @property
     def in_flight(self) -> int:
@@ -71,6 +61,12 @@ class Workload:
     def most_requests(self) -> int:
         """More than these are not asked for in one round."""
         return self.clients * TAPE_LENGTH if self.unique else MOST_REQUESTS
+
+    def invites(self, peer: Peer) -> bool:
+        """Whether a proxy takes part."""
+        if self.tls and not peer.speaks_tls:
+            return False
+        return peer.name in self.proxies if self.proxies else not peer.variant
 
     def fitting(self, requests: int) -> int:
         """Return the nearest number of requests that this load can run as one round."""
@@ -84,34 +80,107 @@ class Workload:
         if self.unique:
             replay = [sys.executable, "-m", "benchmarks.replay", *shape]
             return [*replay, f"--streams={self.streams}", f"--port={port}", str(directory)]
-        if self.uploads:
-            shape.append(f"--data={directory / 'upload'}")
+        if self.sends:
+            shape.append(f"--data={upload_file(directory, self.sends)}")
+        if self.tls:  # the same work for everybody, whatever a library would like best
+            shape.append("--tls13-ciphers=TLS_AES_128_GCM_SHA256")
         shape.append(f"--max-concurrent-streams={self.streams}")
-        return ["h2load", *shape, "--header=te: trailers", f"http://127.0.0.1:{port}{self.path}"]
+        headers = [f"--header={header}" for header in self.headers]
+        return ["h2load", *shape, *headers, f"{self.scheme}://127.0.0.1:{port}{self.path}"]
 
+
+SMALL_GET = Workload(
+    "small-get",
+    "small GET with trailers",
+    SMALL,
+    clients=8,
+    streams=32,
+    targets=(Target(CPU, 0.75, "nghttpx"),),
+)
 
 WORKLOADS: tuple[Workload, ...] = (
-    Workload("small-get", "small GET with trailers", SMALL, clients=8, streams=32),
-    Workload(
-        "grpc-post",
-        "gRPC-shaped POST, headers unique per request",
-        HELLO,
-        clients=8,
-        streams=32,
+    SMALL_GET,
+    dataclasses.replace(
+        SMALL_GET,
+        name="unique-get",
+        title="small GET, path and headers unique per request",
         unique=True,
     ),
-    Workload("one-at-a-time", "one request at a time", SMALL, clients=1, streams=1),
-    Workload("download", "10 MB downloads", LARGE, clients=4, streams=4),
-    Workload("upload", "1 MB uploads", SMALL, clients=4, streams=4, uploads=True),
-    Workload("many-connections", "many connections", SMALL, clients=500, streams=4),
+    dataclasses.replace(
+        SMALL_GET,
+        name="grpc-post",
+        title="gRPC-shaped POST of 100 B",
+        path=HELLO,
+        sends=100,
+        headers=GRPC,
+    ),
+    Workload(
+        "one-at-a-time",
+        "one request at a time",
+        SMALL,
+        clients=1,
+        streams=1,
+        targets=(Target(CPU, 1.0, "nghttpx"), Target(P50, 1.05, BEST)),
+    ),
+    Workload(
+        "download",
+        "10 MB downloads",
+        LARGE,
+        clients=4,
+        streams=4,
+        targets=(Target(CPU_PER_GB, 1.0, BEST),),
+    ),
+    Workload(
+        "upload",
+        "1 MB uploads",
+        SMALL,
+        clients=4,
+        streams=4,
+        sends=1_000_000,
+        targets=(Target(CPU_PER_GB, 1.0, BEST),),
+    ),
+    Workload(
+        "many-connections",
+        "500 connections",
+        SMALL,
+        clients=500,
+        streams=4,
+        targets=(
+            Target(CPU, 0.75, "nghttpx"),
+            Target(P99, 1.0, BEST),
+            Target(IDLE, 40),
+            Target(PEAK, 1.0, "envoy"),
+        ),
+    ),
+    dataclasses.replace(
+        SMALL_GET,
+        name="tls-get",
+        title="small GET over TLS on both sides",
+        tls=True,
+        targets=(Target(CPU, 1.0, "nghttpx"),),
+    ),
+    dataclasses.replace(
+        SMALL_GET,
+        name="access-log",
+        title="small GET without and with an access log to a file",
+        proxies=(OURS, LOGGING),
+        targets=(Target(CPU, 1.25, OURS, of=LOGGING),),
+    ),
 )
+
+
+def upload_file(directory: Path, octets: int) -> Path:
+    """Return where a request body of this size is kept."""
+    return directory / f"upload.{octets}"
 
 
 def prepare(directory: Path, chosen: Iterable[Workload]) -> None:
     """Write what the chosen loads send."""
-    (directory / "upload").write_bytes(b"u" * UPLOAD_SIZE)
-    for clients in {workload.clients for workload in chosen if workload.unique}:
-        write_tapes(directory, clients)
+    for workload in chosen:
+        if workload.sends:
+            upload_file(directory, workload.sends).write_bytes(b"u" * workload.sends)
+        if workload.unique:
+            write_tapes(directory, workload.clients)
 
 
 def run(
@@ -149,42 +218,4 @@ def run(
     due = load.succeeded * BODY_SIZES[workload.path]
     if load.succeeded == load.requests and load.body_bytes != due:
         raise LoadError(f"bodies cut short: {load.body_bytes} of {due} octets")
-    return load
-
-
-def read_summary(summary: str, log: Iterable[str]) -> Load:
-    """Read h2load's closing words and its log of requests.
-
-    Raises:
-        LoadError: the summary is not one, or nothing succeeded.
-    """
-    finished = _FINISHED.search(summary)
-    counted = _REQUESTS.search(summary)
-    statuses = _STATUSES.search(summary)
-    body = _BODY.search(summary)
-    if not (finished and counted and statuses and body):
-        raise LoadError("unreadable summary")
-    succeeded = min(int(counted[2]), int(statuses[1]))
-    durations = read_log(log)
-    if not succeeded or not durations:
-        raise LoadError("no request succeeded")
-    return Load(
-        requests=int(counted[1]),
-        succeeded=succeeded,
-        seconds=float(finished[1]) * _UNITS[finished[2]],
-        body_bytes=int(body[1]),
-        p50_ms=percentile(durations, 50) / 1000,
-        p99_ms=percentile(durations, 99) / 1000,
-    )
-
-
-def read_log(lines: Iterable[str]) -> list[int]:
-    """Return the durations, in microseconds and in order, of the requests that got a 2xx."""
-    rows = (line.split("\t") for line in lines)
-    return sorted(int(row[2]) for row in rows if row[1].startswith("2"))
-
-
-def percentile(ordered: Sequence[float], percent: float) -> float:
-    """Return the nearest-rank percentile of values in ascending order."""
-    rank = math.ceil(len(ordered) * percent / 100)
-    return ordered[max(rank, 1) - 1]
+    return dataclasses.replace(load, sent_bytes=load.succeeded * workload.sends)

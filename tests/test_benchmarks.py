@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import json
 import os
 import random
 import sys
@@ -16,9 +17,11 @@ from hpack import Decoder
 
 from benchmarks import replay, report, run, workloads
 from benchmarks.bare_relay import Leg
-from benchmarks.process import Process, cpu_ticks, family, split_cores
-from benchmarks.report import Result, Round
-from benchmarks.workloads import WORKLOADS, Load, LoadError, percentile, read_summary
+from benchmarks.peers import PEERS
+from benchmarks.process import Process, cpu_clock, family, memory_line, reaped_ticks, split_cores
+from benchmarks.result import Result, Round, as_json, from_json
+from benchmarks.summary import Load, LoadError, percentile, read_summary
+from benchmarks.workloads import WORKLOADS
 
 CORES = frozenset(os.sched_getaffinity(0))
 REQUEST = [(":method", "GET"), (":scheme", "http"), (":path", "/"), (":authority", "a")]
@@ -102,7 +105,9 @@ def test_a_round_fits_its_load(workload, wanted):
 def test_an_upload_names_its_file(tmp_path):
     command = BY_NAME["upload"].command(8080, 16, tmp_path)
     assert command[0] == "h2load"
-    assert f"--data={tmp_path / 'upload'}" in command
+    workloads.prepare(tmp_path, [BY_NAME["upload"]])
+    assert f"--data={tmp_path / 'upload.1000000'}" in command
+    assert (tmp_path / "upload.1000000").stat().st_size == 1_000_000
     assert command[-1] == "http://127.0.0.1:8080/small"
 
 
@@ -137,6 +142,18 @@ def test_bodies_cut_short_are_no_success(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("load", "who"),
+    [
+        ("small-get", "trailproxy bare-relay nghttpx nginx haproxy envoy caddy"),
+        ("tls-get", "trailproxy nghttpx nginx haproxy envoy caddy"),
+        ("access-log", "trailproxy trailproxy+log"),
+    ],
+)
+def test_a_workload_knows_who_takes_part(load, who):
+    assert [peer.name for peer in PEERS if BY_NAME[load].invites(peer)] == who.split()
+
+
+@pytest.mark.parametrize(
     ("argv", "loads", "proxies"),
     [
         (["--only", "upload,nginx"], ["upload"], ["nginx"]),
@@ -168,13 +185,23 @@ def stat(pid, parent, name="nginx"):
 
 
 @pytest.mark.parametrize("name", ["nginx", "a (b) c", ") R 1 2 3", "tmux: server"])
-def test_cpu_is_read_behind_any_process_name(name):
-    assert cpu_ticks(stat(7, 1, name)) == 127
+def test_the_cpu_of_children_is_read_behind_any_process_name(name):
+    assert reaped_ticks(stat(7, 1, name)) == 7
 
 
 def test_a_family_is_the_process_and_all_below_it():
     stats = {pid: stat(pid, parent) for pid, parent in [(5, 1), (6, 5), (9, 6), (7, 5), (8, 1)]}
     assert sorted(family(5, stats)) == [5, 6, 7, 9]
+
+
+def test_cpu_is_counted_finer_than_in_ticks():
+    before = cpu_clock(os.getpid())
+    assert 0 < cpu_clock(os.getpid()) - before < 0.01
+
+
+def test_memory_is_read_in_octets_and_the_dead_have_none():
+    assert memory_line("Name:\tVmRSS: 7\nVmHWM:\t     30 kB\nVmRSS:\t   20 kB\n", "VmRSS") == 20_480
+    assert memory_line("Name:\tnginx\nState:\tZ (zombie)\n", "VmRSS") == 0
 
 
 @pytest.mark.parametrize(
@@ -203,7 +230,8 @@ def test_stopping_a_process_stops_its_children(tmp_path):
     with Process([sys.executable, "-c", script], cores=CORES, log=tmp_path / "log") as process:
         wait_until(lambda: len(process.pids()) == 2)
         parent, child = process.pids()
-        assert process.resident_bytes() > 0
+        assert 0 < process.resident_bytes() <= process.peak_bytes()
+        assert process.cpu_seconds() > 0
     assert not process.alive
     assert process.pids() == []
     wait_until(lambda: not is_running(parent) and not is_running(child))
@@ -223,12 +251,11 @@ def test_a_tape_holds_requests_nobody_sent_before():
     decoder = Decoder()
     seen = set()
     for sid, request in zip(itertools.count(1, 2), replay.record(seed=1, length=50), strict=False):
-        (kind, flags, at, block), (_, last, _, body) = replay.frames(request)
-        assert (kind, flags, at, last) == (replay.HEADERS, replay.END_HEADERS, sid, 1)
-        assert body == replay.MESSAGE
+        ((kind, flags, at, block),) = replay.frames(request)
+        assert (kind, flags, at) == (replay.HEADERS, replay.END_HEADERS | replay.END_STREAM, sid)
         fields = dict(decoder.decode(block))
         assert fields["te"] == "trailers"
-        seen |= {fields[name] for name in ("traceparent", "x-request-id", "grpc-timeout")}
+        seen |= {fields[name] for name in (":path", "traceparent", "authorization")}
     assert len(seen) == 150
 
 
@@ -443,11 +470,22 @@ def test_our_row_stands_out_where_colours_are_shown():
 
 
 def test_the_file_holds_raw_rounds_and_medians():
-    saved = report.as_json(result("nginx", 10.0, 30.0, 20.0, trailers=True))
+    saved = as_json(result("nginx", 10.0, 30.0, 20.0, trailers=True))
     assert [round(each["cpu_us"]) for each in saved["rounds"]] == [10, 30, 20]
     assert saved["median"]["cpu_us"] == pytest.approx(20)
     assert saved["trailers_kept"] is True
-    assert "median" not in report.as_json(result("nginx", trouble="did not start"))
+    assert "median" not in as_json(result("nginx", trouble="did not start"))
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        result("nginx", 10.0, 30.0, trailers=True, idle_bytes=5, peak_bytes=7),
+        result("nginx", trouble="did not start"),
+    ],
+)
+def test_what_was_saved_is_read_back(shown):
+    assert from_json(json.loads(json.dumps(as_json(shown)))) == shown
 
 
 def test_the_processor_has_a_name():
