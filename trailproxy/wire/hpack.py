@@ -138,13 +138,14 @@ class Decoder:
 class Encoder:
     """The sending end."""
 
-    __slots__ = ("_forms", "_lowest", "_places", "_table")
+    __slots__ = ("_forms", "_lowest", "_places", "_table", "_unsettled")
 
     def __init__(self) -> None:
         self._table: Final = DynamicTable(TABLE_SIZE)
         self._places: Final[dict[Field, int]] = {}  # field → how many were inserted before it
         self._forms: Final[dict[Recurring, bytes]] = {}  # valid while the table is as it is
         self._lowest: i64 = -1  # the least limit set since the last block; -1: none was
+        self._unsettled = False  # the block being written will be shorter the next time
 
     def resize(self, limit: i64) -> None:
         """The peer allows a table of `limit` octets (section 4.2)."""
@@ -167,12 +168,13 @@ class Encoder:
             self._say_size(out)
             recurring = None
         before = self._table.inserted
+        self._unsettled = False
         for field in fields.items:
             self._put(out, field)
         form = out.getvalue()
         if self._table.inserted != before:
             self._forms.clear()
-        elif recurring is not None:
+        elif recurring is not None and not self._unsettled:
             if len(self._forms) >= _KEPT_FORMS:
                 self._forms.clear()
             self._forms[recurring] = form
@@ -207,7 +209,7 @@ class Encoder:
             write_integer(out, 0x80, 0x7F, STATIC_SIZE + table.inserted - before)
             return True
         if not field.sent:
-            field.sent = True
+            field.sent = self._unsettled = True
             return False
         size = len(field.name) + len(field.value) + 32
         if field.token == SECRET or size * _LARGEST_SHARE > table.limit:

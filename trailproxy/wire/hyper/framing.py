@@ -9,6 +9,7 @@ from typing import Final, final
 
 from hyperframe.exceptions import HyperframeError, InvalidFrameError
 from hyperframe.frame import (
+    AltSvcFrame,
     ContinuationFrame,
     Frame,
     HeadersFrame,
@@ -51,7 +52,7 @@ class FrameReader:
 
         A field block comes as one HEADERS frame, its fragments joined. PRIORITY
         and WINDOW_UPDATE come unparsed: what is wrong with them may be the sin of
-        one stream.
+        one stream. So does ALTSVC, which nobody here asked for (section 5.5).
 
         Raises:
             FramingError: the connection is broken.
@@ -87,7 +88,7 @@ class FrameReader:
     def _parse(self, head: bytes, payload: bytes) -> Frame:
         try:
             frame, _ = Frame.parse_frame_header(memoryview(head))
-            if not isinstance(frame, PriorityFrame | WindowUpdateFrame):
+            if not isinstance(frame, PriorityFrame | WindowUpdateFrame | AltSvcFrame):
                 frame.parse_body(memoryview(payload))
         except InvalidFrameError as error:
             raise FramingError(ErrorCode.FRAME_SIZE_ERROR, str(error)) from error
