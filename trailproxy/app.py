@@ -22,8 +22,8 @@ from trailproxy.core.fault import Cause, Side
 from trailproxy.core.proxy import Front, Proxy
 from trailproxy.core.record import Tally
 from trailproxy.core.routing import Router
-from trailproxy.net.clock import LoopClock
 from trailproxy.net.listener import Listener, ListenError, ListenParams
+from trailproxy.net.loop import LoopClock
 from trailproxy.net.origin import Origin
 from trailproxy.net.tasks import spawn
 from trailproxy.ops.access_log import AccessLog

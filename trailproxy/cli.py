@@ -67,10 +67,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    import asyncio
-
     from trailproxy.app import App
     from trailproxy.build import BindError, BuildError, processes
+    from trailproxy.net.loop import run
     from trailproxy.ops.settings import Settings, SettingsError, load
     from trailproxy.supervisor import Supervisor
 
@@ -84,7 +83,7 @@ def _run(arguments: argparse.Namespace) -> int:
         await proxy.run()
 
     try:
-        asyncio.run(serve())
+        run(serve())
     except BindError as error:
         sys.stderr.write(f"trailproxy: {error}\n")
         return FAILED

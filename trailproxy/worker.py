@@ -16,6 +16,7 @@ from trailproxy.app import App
 from trailproxy.build import BuildError, Seat
 from trailproxy.control import Answer, Channel, Order, Verb
 from trailproxy.core.address import parse_address
+from trailproxy.net.loop import run as run_loop
 from trailproxy.net.tasks import spawn
 from trailproxy.ops.settings import Settings, unpack
 
@@ -114,4 +115,4 @@ def run(descriptor: int) -> int:
     async def obey() -> int:
         return await Worker(socket.socket(fileno=descriptor)).run()
 
-    return asyncio.run(obey())
+    return run_loop(obey())

@@ -89,7 +89,7 @@ async def test_a_preface_may_come_octet_by_octet(house: House) -> None:
     writer.close()
 
 
-async def test_everything_of_one_tick_is_one_write(
+async def test_everything_of_one_read_is_one_write_and_where_others_may_add_of_one_round(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reader, writer = await house.dial()
@@ -105,11 +105,18 @@ async def test_everything_of_one_tick_is_one_write(
     monkeypatch.setattr(held.transport, "write", writes.append)
     held.data_received(ping(b"11111111") + ping(b"22222222"))
     held.data_received(ping(b"33333333"))
+    assert [(b"11111111" in write, b"22222222" in write) for write in writes] == [
+        (True, True),
+        (False, False),
+    ]
+    writes.clear()
+    held._tally.connections += 1  # another client, who may say something in the same round
+    held.data_received(ping(b"44444444"))
+    held.data_received(ping(b"55555555"))
     assert writes == []
     await asyncio.sleep(0)
-    assert [write.count(b"1" * 8 + b"") for write in writes] == [1]
-    assert b"22222222" in writes[0]
-    assert b"33333333" in writes[0]
+    assert [(b"44444444" in write, b"55555555" in write) for write in writes] == [(True, True)]
+    held._tally.connections -= 1
     writer.close()
 
 

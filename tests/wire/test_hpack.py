@@ -147,12 +147,13 @@ def test_junk_is_refused_or_read_as_another_decoder_reads_it(block: bytes) -> No
     try:
         theirs = hpack.Decoder(max_header_list_size=PLENTY).decode(block, raw=True)
         expected = [(bytes(name), bytes(value)) for name, value in theirs]
-    except (hpack.HPACKError, UnicodeDecodeError):
-        return  # it is stricter here and there; what it reads, we read alike
+    except hpack.HPACKError:
+        expected = None
     try:
-        assert _pairs(Decoder(PLENTY).decode(block)) == expected
-    except FieldBlockError as refused:
-        assert refused.code == ErrorCode.COMPRESSION_ERROR
+        heard = _pairs(Decoder(PLENTY).decode(block))
+    except FieldBlockError:
+        heard = None  # ours alone refuses integers beyond 2^28
+    assert heard is None or heard == expected
 
 
 # -- what recurs ------------------------------------------------------------------------------

@@ -77,21 +77,28 @@ class AsyncConnection:
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the socket, and say SETTINGS."""
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast("asyncio.Transport", transport)
         self.connected = True
-        transport.set_write_buffer_limits(high=_HIGH_WATER)
+        self.transport.set_write_buffer_limits(high=_HIGH_WATER)
         self.core = self._build(self)
         self.core.wake = self._wake
         if self.core.side is Side.DOWNSTREAM:
             self._first = b""  # our SETTINGS wait for it: an HTTP/1 client could not read them
-        self._flush()
+        self.flush()
 
     def data_received(self, data: bytes) -> None:
         """Hand on what was read."""
         if self._first is not None and not self._is_http2(data):
             return
-        self.core.receive(data)
+        # more of this side may be read in the same round, and share a write: wait for it
+        _round.hearing = self._tally.connections == 1
+        try:
+            self.core.receive(data)
+        finally:
+            _round.hearing = False
+            due, _round.due = _round.due, []
+            for connection in due:
+                connection.flush()
         if not self.core.writable and self.transport.get_write_buffer_size() > _CONTROL_LIMIT:
             self.transport.pause_reading()
 
@@ -130,9 +137,14 @@ class AsyncConnection:
     # -- output: once a tick -------------------------------------------------------------
 
     def _wake(self) -> None:
-        self._loop.call_soon(self._flush)
+        """Write when the read that is being heard is over, or else when the loop comes round."""
+        if _round.hearing:
+            _round.due.append(self)
+        else:
+            self._loop.call_soon(self.flush)
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Write what there is to write, in one piece."""
         self.core.woken = False
         self._changed.set()
         if self._first is not None or self._eof_sent or self.transport.is_closing():
@@ -263,3 +275,19 @@ class AsyncConnection:
         if channel is None:
             raise HTTP2Error(f"stream {sid} is unknown", ErrorCode.STREAM_CLOSED)
         return channel
+
+
+@final
+class _Round:
+    """Who has something to write once the read that is being heard is over.
+
+    To wait for the loop to come round, so that there is one write a connection and
+    round, costs a request that is alone on its way 1.2 times the CPU.
+    """
+
+    def __init__(self) -> None:
+        self.hearing = False
+        self.due: list[AsyncConnection] = []
+
+
+_round: Final = _Round()
