@@ -137,6 +137,20 @@ def test_a_compression_table_beyond_what_we_allow_is_a_fault(server: Peer) -> No
     assert fault.code == ErrorCode.COMPRESSION_ERROR
 
 
+# -- windows ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", CODECS)
+def test_data_beyond_the_connections_window_ends_the_connection(name: str) -> None:
+    params = WireParams(stream_window=1 << 20, connection_window=65_535)
+    codec, scribe = make_codec(name, Role.SERVER, params), Scribe()
+    codec.receive(scribe.hello() + scribe.headers(1, POST))
+    *heard, fault = told(codec.receive(frames.data(1, b"x" * 16_000) * 5))
+    assert len(heard) == 4
+    assert isinstance(fault, ConnectionFault)
+    assert fault.code == ErrorCode.FLOW_CONTROL_ERROR
+
+
 # -- streams that are over --------------------------------------------------------------------
 
 

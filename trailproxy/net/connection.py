@@ -63,7 +63,7 @@ class AsyncConnection:
         self._first: bytes | None = None  # what has come of a client's preface; None: all
         self._overdue = 0  # seconds that something has been waited for
         self._eof_sent = False
-        self.connected = False  # a socket was made
+        self.connected = False  # there is a socket
         self._channels: Final[dict[int, Channel]] = {}
         self._changed: Final = asyncio.Event()
         self.transport: asyncio.Transport
@@ -119,6 +119,7 @@ class AsyncConnection:
     def connection_lost(self, exc: Exception | None) -> None:
         """The socket is gone."""
         why = f"connection lost: {exc}" if exc is not None else "connection closed by the peer"
+        self.connected = False
         self.core.lost_socket(why)
         self._changed.set()
         self._on_lost(self)
@@ -269,6 +270,12 @@ class AsyncConnection:
         self.core.codec.goaway(self.core.codec.last_peer_sid, ErrorCode.NO_ERROR)
         self.core.closing = True
         self.core.nudge()
+
+    async def wait_closed(self) -> None:
+        """Return when the socket is gone."""
+        while self.connected:
+            self._changed.clear()
+            await self._changed.wait()
 
     def _channel(self, sid: int) -> Channel:
         channel = self._channels.get(sid)

@@ -61,8 +61,8 @@ async def dial(
         _abandon(member)
         raise
     except TimeoutError as error:
-        _abandon(member)
         why = "no HTTP/2 SETTINGS" if member.connected else "no answer"
+        _abandon(member)
         raise DialError("timeout", f"{why} within {params.connect_timeout_s:g} s") from error
     except StreamGoneError as error:
         raise DialError("protocol", f"the peer does not speak HTTP/2: {error}") from error
