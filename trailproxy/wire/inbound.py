@@ -33,6 +33,7 @@ from trailproxy.wire.streams import ENDED, FORGOTTEN, Streams, WireStream
 
 _MOST_FRAGMENTS: Final = 64  # HEADERS and CONTINUATION frames in one field block
 _NOTHING: Final = b""
+_NO_EVENTS: Final[list[Event]] = []
 
 
 @final
@@ -85,10 +86,10 @@ class Inbound:
             data = self._rest + data
         position: i64 = 0
         size: i64 = len(data)
-        while size - position >= HEAD and not self._standing.broken:
+        while size - position >= HEAD and not standing.broken:
             length: i64 = data[position] << 16 | data[position + 1] << 8 | data[position + 2]
             if length > self._params.max_frame_size:
-                self._standing.fail(ErrorCode.FRAME_SIZE_ERROR, f"frame of {length} octets")
+                standing.fail(ErrorCode.FRAME_SIZE_ERROR, f"frame of {length} octets")
                 break
             start = position + HEAD
             if size - start < length:
@@ -96,7 +97,8 @@ class Inbound:
             sid = number_at(data, position + 5) & MAX_SID
             self._on_frame(data[position + 3], data[position + 4], sid, data, start, start + length)
             position = start + length
-        self._rest = data[position:] if position < size and not self._standing.broken else _NOTHING
+        self._rest = data[position:] if position < size and not standing.broken else _NOTHING
+        standing.events = _NO_EVENTS  # what was read is not to be kept until the next read
         return events
 
     def _take_preface(self, data: bytes) -> bytes:
