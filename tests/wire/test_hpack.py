@@ -179,6 +179,18 @@ def test_a_block_that_speaks_of_the_table_is_read_anew_when_it_has_changed() -> 
     assert _pairs(decoder.decode(b"\xbe")) == [(b"a", b"2")]
 
 
+def test_a_block_that_sets_the_table_size_sets_it_each_time() -> None:
+    decoder = Decoder(PLENTY)
+    for _ in range(3):
+        assert _pairs(decoder.decode(b"\x20")) == []  # nothing fits
+        decoder.decode(b"\x40\x01a\x01b")
+        with pytest.raises(FieldBlockError):
+            decoder.decode(b"\xbe")
+        assert _pairs(decoder.decode(b"\x3f\x45")) == []  # 100 octets
+        decoder.decode(b"\x40\x01a\x01b")
+        assert _pairs(decoder.decode(b"\xbe")) == [(b"a", b"b")]
+
+
 def test_what_is_remembered_of_blocks_has_a_bound() -> None:
     decoder = Decoder(PLENTY)
     for number in range(1000):

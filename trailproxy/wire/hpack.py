@@ -67,9 +67,9 @@ class Decoder:
         if fields is not None:
             return fields if fields.recurring is not None else self._recur(block, fields)
         table = self._table
-        before = table.inserted + table.evicted
+        before = table.changes
         fields = self._read(block)
-        if table.inserted + table.evicted != before:
+        if table.changes != before:
             self._known.clear()
         elif len(block) <= _KEPT_BLOCK:
             if len(self._known) >= _KEPT_BLOCKS:

@@ -108,12 +108,13 @@ def static_place(field: Field) -> i64:
 class DynamicTable:
     """The fields both ends remember, the newest first (section 2.3.2)."""
 
-    __slots__ = ("_entries", "_first", "_size", "evicted", "inserted", "limit")
+    __slots__ = ("_entries", "_first", "_size", "changes", "evicted", "inserted", "limit")
 
     def __init__(self, limit: i64) -> None:
         self.limit: i64 = limit  # octets
         self.inserted: i64 = 0  # entries ever
         self.evicted: i64 = 0  # entries ever
+        self.changes: i64 = 0  # of entries or limit
         self._entries: list[Field] = []  # the oldest first
         self._first: i64 = 0  # where the live ones begin
         self._size: i64 = 0
@@ -126,6 +127,7 @@ class DynamicTable:
 
     def add(self, field: Field) -> None:
         """Insert an entry; the oldest make room. One larger than the table empties it."""
+        self.changes += 1
         size = _size_of(field)
         self._shrink(self.limit - size)
         if size <= self.limit:
@@ -135,6 +137,7 @@ class DynamicTable:
 
     def resize(self, limit: i64) -> None:
         """Change the limit, and evict what is beyond it (section 4.3)."""
+        self.changes += 1
         self.limit = limit
         self._shrink(limit)
 
