@@ -62,6 +62,7 @@ def all_ready(proxy: Proxy, workers: int) -> None:
             and len(processes(proxy)) == workers
         ),
         f"{workers} workers to be ready",
+        patience_s=30.0,  # the supervisor waits up to five seconds between attempts
     )
 
 
