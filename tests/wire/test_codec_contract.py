@@ -488,6 +488,15 @@ def test_padding_counts_as_credit_and_comes_back(server: Seat) -> None:
         server.codec.consumed(1, part.credit)
 
 
+@pytest.mark.parametrize("window", [0, 1000])
+def test_no_credit_is_no_window_update(name: str, window: int) -> None:
+    seat = Seat(name, Role.SERVER, WireParams(stream_window=window))
+    seat.hear(seat.scribe.headers(1, POST))
+    seat.frames()
+    seat.codec.consumed(1, 0)
+    assert seat.frames() == []
+
+
 def test_data_beyond_the_streams_window_costs_the_stream(server: Seat) -> None:
     server.hear(server.scribe.headers(1, POST))
     events = server.heads(frames.data(1, b"x" * 1001))

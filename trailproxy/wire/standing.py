@@ -44,6 +44,8 @@ class Standing:
 
     def pay(self, sid: i64, credit: i64) -> None:
         """Give window octets back, and announce them in quarters of a window (section 6.9)."""
+        if not credit:
+            return
         streams, params = self.streams, self.params
         streams.unpaid += credit
         if streams.unpaid * 4 >= params.connection_window:
