@@ -22,8 +22,8 @@ from trailproxy.core.fault import Cause, Side
 from trailproxy.core.proxy import Front, Proxy
 from trailproxy.core.record import Tally
 from trailproxy.core.routing import Router
+from trailproxy.net.clock import CLOCK
 from trailproxy.net.listener import Listener, ListenError, ListenParams
-from trailproxy.net.loop import LoopClock
 from trailproxy.net.origin import Origin
 from trailproxy.net.tasks import spawn
 from trailproxy.ops.access_log import AccessLog
@@ -80,12 +80,11 @@ class App:
         self._read: Final = read
         self._given: Final = given
         self._loop: Final = loop
-        self._clock: Final = LoopClock(loop)
         self._tallies: Final = {Side.DOWNSTREAM: Tally(), Side.UPSTREAM: Tally()}
         self._metrics: Final = Metrics(self._tallies)
         self._render: Final = renderer(self._metrics)
         self._proxy: Final = Proxy(
-            Router(()), self._metrics.meters, self._tallies, self._clock, DateStamp(time.time)
+            Router(()), self._metrics.meters, self._tallies, CLOCK, DateStamp(time.time)
         )
         self._reloading: Final = asyncio.Lock()
         self._asked: Final = asyncio.Event()  # to stop
@@ -233,7 +232,7 @@ class App:
         for name, wanted in plan.origins.items():
             if name not in self._origins:
                 tally = self._tallies[Side.UPSTREAM]
-                origin = Origin(wanted.params, self._metrics.meters, tally, self._clock)
+                origin = Origin(wanted.params, self._metrics.meters, tally, CLOCK)
                 self._origins[name] = (wanted.key, origin)
                 origin.start()
 

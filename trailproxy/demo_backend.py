@@ -105,7 +105,7 @@ async def _read(connection: AsyncConnection, sid: int, end: bool) -> tuple[int, 
             end = part.end
         else:
             return received, part.fields
-    return received, Fields(())
+    return received, Fields([])
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -130,7 +130,7 @@ def test_an_empty_trailer_section_ends_the_message_without_one() -> None:
     bench = Bench()
     bench.attach()
     bench.lane.head(HEAD, False)
-    bench.lane.trailers(Fields(()))
+    bench.lane.trailers(Fields([]))
     bench.pair.settle()
     bench.client.hears(head(200), data(b"", end=True))
     assert bench.lane.ending is Ending.END

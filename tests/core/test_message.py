@@ -15,7 +15,7 @@ from trailproxy.core.message import (
 )
 from trailproxy.wire.errors import HTTP2Error
 from trailproxy.wire.field import Field
-from trailproxy.wire.fields import Fields
+from trailproxy.wire.fields import Fields, Kind
 
 VIA = (b"via", b"2.0 trailproxy")
 TODAY = DateStamp(lambda: 784111777.0)
@@ -69,6 +69,35 @@ def test_what_earlier_proxies_said_is_kept() -> None:
         (b"x-forwarded-host", b"www.example"),
         VIA,
     ]
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        _request(),
+        _request(("te", "trailers"), ("content-length", "3"), method="POST"),
+        _request(("host", "b.example:8443"), authority=""),
+        _request(("host", "A.EXAMPLE"), ("x-forwarded-for", "::1"), ("max-forwards", "9")),
+        _request(("max-forwards", "9"), method="OPTIONS"),
+        Fields.of([(":method", "CONNECT"), (":authority", "a.example:443"), ("x", "y")]),
+    ],
+    ids=repr,
+)
+def test_what_is_vouched_for_would_stand_the_test(head: Fields) -> None:
+    assert head.fault(Kind.REQUEST) == ""
+    relayed = request_to_relay(head, Hop("192.0.2.7", "http"))
+    assert Fields(relayed.items).fault(Kind.REQUEST) == ""
+
+
+@pytest.mark.parametrize("extra", [(), (("date", "today"),), (("via", "1.1 edge"),)])
+def test_a_response_is_vouched_for_likewise(extra: tuple[tuple[str, str], ...]) -> None:
+    relayed = response_to_relay(Fields.of([(":status", "200"), *extra]), TODAY)
+    assert Fields(relayed.items).fault(Kind.RESPONSE) == ""
+
+
+def test_trailers_that_lost_a_field_are_vouched_for_likewise() -> None:
+    kept, _ = trailers_to_relay(Fields.of([("te", "trailers"), ("x", "1")]))
+    assert Fields(kept.items).fault(Kind.TRAILERS) == ""
 
 
 def test_cookies_order_and_never_indexed_marks_are_kept() -> None:

@@ -14,6 +14,8 @@ from trailproxy.core.address import Address
 from trailproxy.core.connection import Connection
 from trailproxy.core.fault import Cause, Fault
 from trailproxy.core.record import Tally
+from trailproxy.core.upstream import Tenant
+from trailproxy.net.clock import CLOCK
 from trailproxy.net.origin import Origin, OriginParams
 from trailproxy.wire.fields import Fields
 
@@ -29,10 +31,11 @@ class Dials(Notebook):
         self.dials[outcome] += 1
 
 
-class Guest:
+class Guest(Tenant):
     """A tenant: it opens a stream where it is told to, or learns why there is none."""
 
     def __init__(self, affinity: str = "") -> None:
+        super().__init__()
         self.affinity = affinity
         self.connection: Connection | None = None
         self.endpoint = ""
@@ -103,9 +106,8 @@ def notes() -> Dials:
 
 
 async def _origin(notes: Dials, *addresses: Address, **params: object) -> Origin:
-    loop = asyncio.get_running_loop()
     made = OriginParams(name="app", addresses=addresses, **params)  # type: ignore[arg-type]
-    return Origin(made, notes, Tally(), loop)
+    return Origin(made, notes, Tally(), CLOCK)
 
 
 async def _backend(backends: list[Backend], greeting: bytes) -> Address:

@@ -3,7 +3,7 @@
 import pytest
 
 from trailproxy.core.routing import Deadlines
-from trailproxy.core.upstream import Tenant
+from trailproxy.core.upstream import Tenant, Upstream
 from trailproxy.ops.settings import parse
 from trailproxy.ops.snapshot import Snapshot, compile_snapshot, wire_params
 
@@ -22,10 +22,11 @@ limits: {max_concurrent_streams: 7, stream_window: 64KiB, max_header_list: 8KiB}
 """
 
 
-class Named:
+class Named(Upstream):
     """An upstream that is nothing but its name."""
 
     def __init__(self, name: str) -> None:
+        super().__init__()
         self.name = name
 
     def lease(self, tenant: Tenant) -> None:

@@ -4,11 +4,14 @@ import heapq
 import itertools
 from collections.abc import Callable
 
+from trailproxy.core.clock import Clock
 
-class FakeClock:
+
+class FakeClock(Clock):
     """A Clock for the core; `advance` is the only way time passes."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.now = 1000.0
         self._due: list[tuple[float, int, Callable[[], object]]] = []
         self._order = itertools.count()

@@ -1,15 +1,27 @@
 """Records as tests write them: any word of it, in any order."""
 
-from typing import Any, Final
+from typing import Any
 
+from trailproxy.core.message import Hop, Request
 from trailproxy.core.record import Record
+from trailproxy.wire.fields import Fields
 
-_AT_THE_HEAD: Final = ("listener", "method", "authority", "path", "peer", "began", "grpc")
 
-
-def record_of(**words: Any) -> Record:
+def record_of(
+    listener: str,
+    method: str,
+    authority: str,
+    path: str,
+    peer: str,
+    began: float,
+    grpc: bool,
+    **words: Any,
+) -> Record:
     """Build a record that says all of `words`."""
-    record = Record(**{name: words.pop(name) for name in _AT_THE_HEAD})
+    kind = "application/grpc" if grpc else "text/plain"
+    head = {":method": method, ":authority": authority, ":path": path, "content-type": kind}
+    fields = Fields.of([(name, value.encode("latin-1")) for name, value in head.items()])
+    record = Record(listener, Request(fields, Hop(peer, "http")), began)
     for name, value in words.items():
         setattr(record, name, value)
     return record

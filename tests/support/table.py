@@ -17,7 +17,7 @@ from trailproxy.core.proxy import Front, Proxy
 from trailproxy.core.record import Direction, Observer, Outcome, Progress, Record, Tally
 from trailproxy.core.routing import Deadlines, Route, Router, Share
 from trailproxy.core.stream import Host
-from trailproxy.core.upstream import Tenant
+from trailproxy.core.upstream import Tenant, Upstream
 from trailproxy.wire import Codec, Role, WireParams, make_codec
 from trailproxy.wire.errors import ErrorCode
 from trailproxy.wire.events import (
@@ -178,12 +178,12 @@ class Peer:
         return [octets[at : at + step] for at in range(0, len(octets), step)]
 
 
-class Kitchen:
+class Kitchen(Upstream):
     """An Upstream whose one connection is the table's server, or whatever a test decides."""
 
-    name = "app"
-
     def __init__(self) -> None:
+        super().__init__()
+        self.name = "app"
         self.core: Connection | None = None
         self.waiting: list[Tenant] = []
         self.leases = 0

@@ -455,7 +455,7 @@ def test_empty_trailers_are_an_empty_data_frame(server: Seat) -> None:
     server.hear(server.scribe.headers(1, GET, end=True))
     server.codec.send_head(1, Fields.of(OK), end=False)
     server.codec.take_output()
-    server.codec.send_trailers(1, Fields(()))
+    server.codec.send_trailers(1, Fields([]))
     assert server.frames() == [(0, 1, b"")]
 
 

@@ -198,6 +198,18 @@ def test_what_is_remembered_of_blocks_has_a_bound() -> None:
     assert _pairs(decoder.decode(b"\x00\x01a\x040000")) == [(b"a", b"0000")]
 
 
+def test_what_is_referred_to_is_one_object_for_all_connections() -> None:
+    (first,) = Decoder(PLENTY).decode(b"\x40\x05x-for\x03all").items
+    assert first.recurring is None
+    again = []
+    for _ in range(2):
+        decoder = Decoder(PLENTY)
+        decoder.decode(b"\x40\x05x-for\x03all")
+        again += decoder.decode(b"\xbe").items
+    assert again[0] is again[1]
+    assert again[0].recurring is not None
+
+
 def _recurring(*pairs: tuple[bytes, bytes]) -> Fields:
     decoder, encoder = Decoder(PLENTY), hpack.Encoder()
     for _ in range(3):

@@ -1,4 +1,4 @@
-"""Clock: time, as the core sees it. An event loop is one.
+"""Clock: time, as the core sees it.
 
 Deadlines are numbers, kept by whoever has them. A Pulse looks at all of them every
 now and then, as long as there are any, so that setting one and not needing it,
@@ -7,23 +7,26 @@ which is what nearly all exchanges do, costs an assignment and leaves nothing be
 
 from collections.abc import Callable
 from email.utils import formatdate
-from typing import Any, Final, Protocol, final
+from typing import Any, Final, final
+
+from mypy_extensions import mypyc_attr
 
 NEVER: Final = float("inf")
 
 _GRAIN_S: Final = 0.05  # how late a deadline may be noticed
 
 
-class Clock(Protocol):
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Clock:
     """Seconds that never go back, and a way to be called later."""
 
     def time(self) -> float:
         """Return the seconds since some fixed moment."""
-        ...
+        raise NotImplementedError
 
     def call_later(self, delay: float, callback: Callable[[], object], /) -> Any:
         """Call `callback` in `delay` seconds."""
-        ...
+        raise NotImplementedError
 
 
 @final

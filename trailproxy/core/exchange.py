@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Final, final
 
 from mypy_extensions import i64
 
-from trailproxy.core.books import TrailerBooks
 from trailproxy.core.fault import UNPROCESSED, Cause, Fault, Initiator, Scope, Side, ours
 from trailproxy.core.lane import Lane, Phase
-from trailproxy.core.message import Request, response_to_relay, status_of
+from trailproxy.core.message import Request, response_to_relay
 from trailproxy.core.record import (
     CANCELLED,
     REQUEST,
@@ -25,7 +24,8 @@ from trailproxy.core.record import (
     Record,
 )
 from trailproxy.core.reply import Reply, last_hop_reply, reply_for
-from trailproxy.core.stream import Owner, Stream
+from trailproxy.core.stream import Stream
+from trailproxy.core.upstream import Tenant, Upstream
 from trailproxy.core.watch import Watch
 from trailproxy.wire.errors import ErrorCode
 from trailproxy.wire.fields import Fields
@@ -33,24 +33,21 @@ from trailproxy.wire.fields import Fields
 if TYPE_CHECKING:
     from trailproxy.core.connection import Connection
     from trailproxy.core.proxy import Front
-    from trailproxy.core.upstream import Upstream
 
 _ATTEMPTS: Final = 3  # leases an exchange may use up; each earlier one left no trace upstream
 
 
 @final
-class Exchange(Owner):
+class Exchange(Tenant):
     """One request and its response, between a downstream and an upstream stream."""
 
     __slots__ = (
-        "_asked",
         "_books",
         "_farewell",
         "_finished",
         "_front",
         "_upstream",
         "_watch",
-        "affinity",
         "down",
         "record",
         "request",
@@ -66,21 +63,12 @@ class Exchange(Owner):
         self.request: Final = Lane(self, stream, proxy.downstream)
         self.response: Final = Lane(self, None, proxy.upstream)
         self.affinity = request.hop.peer
-        self._asked: Final = request
         self._upstream: Upstream | None = None
         self._watch: Watch | None = None  # none before there is a route
         self._farewell: tuple[Stream, int, Cause] | None = None  # a reset behind the last part
         self._finished = False
-        self.record: Final = Record(
-            listener=front.listener,
-            method=request.method,
-            authority=request.authority.decode("latin-1"),
-            path=request.path.decode("latin-1"),
-            peer=request.hop.peer,
-            began=proxy.now(),
-            grpc=request.grpc,
-        )
-        self._books: Final = TrailerBooks(proxy.observer, self.record)
+        self.record: Final = Record(front.listener, request, proxy.now())
+        self._books: Final = proxy.books
         stream.owner = self
         stream.feeds = self.request
         self.response.attach(stream)
@@ -89,7 +77,8 @@ class Exchange(Owner):
 
     def begin(self, end: bool) -> None:
         """Find the request its route and its upstream."""
-        front, record, asked = self._front, self.record, self._asked
+        front, record = self._front, self.record
+        asked = record.asked
         route = front.proxy.router.match(asked.authority, asked.path)
         record.route = "" if route is None else route.name
         front.proxy.began(self)
@@ -144,31 +133,31 @@ class Exchange(Owner):
             self.down.connection.send_headers(self.down.sid, fields, end=False)
             return
         record, proxy = self.record, self._front.proxy
-        record.status = status_of(fields)
+        record.status = fields.status
         record.response_head_at = proxy.now()
         if self._watch is not None:
             self._watch.head_came()
-        self._books.head_came(fields)
+        self._books.head_came(record, fields)
         lane.open(response_to_relay(fields, proxy.date), end)
 
     def trailers_arrived(self, lane: Lane, fields: Fields) -> Fields:
         """Return what of the trailers may travel on."""
-        return self._books.trailers_came(self._direction(lane), fields)
+        return self._books.trailers_came(self.record, self._direction(lane), fields)
 
     def trailers_lost(self, lane: Lane) -> None:
         """Trailers came, or were parked, and can reach nobody."""
         cause = self.record.dropped or Cause.STREAM_OVER
-        self._books.enter(self._direction(lane), Outcome.DROPPED, cause)
+        self._books.enter(self.record, self._direction(lane), Outcome.DROPPED, cause)
 
     def trailers_rejected(self, stream: Stream) -> None:
         """The peer's trailers were malformed; `stream_gone` follows."""
         direction = REQUEST if stream is self.down else RESPONSE
-        self._books.enter(direction, Outcome.REJECTED)
+        self._books.enter(self.record, direction, Outcome.REJECTED)
 
     def lane_done(self, lane: Lane) -> None:
         """The end of one message has departed."""
         if lane is self.request or not self.record.answered:
-            self._books.lane_done(self._direction(lane), lane)
+            self._books.lane_done(self.record, self._direction(lane), lane)
         due = lane is self.request and self.response.phase == Phase.HEAD
         if due and self._watch is not None:
             self._watch.await_head(self._front.proxy.now())
@@ -265,7 +254,7 @@ class Exchange(Owner):
         record.status = reply.status
         record.grpc_status = reply.grpc_status
         if reply.grpc_status:
-            self._books.enter(RESPONSE, Outcome.SYNTHESIZED)
+            self._books.enter(record, RESPONSE, Outcome.SYNTHESIZED)
         self.request.cut()
         self._farewell = (self.down, ErrorCode.NO_ERROR, Cause.ANSWERED)
         bare = not reply.body or record.method == "HEAD"
@@ -352,12 +341,9 @@ class Exchange(Owner):
         record.request_trailers = request.trailers_departed
         record.response_trailers = response.trailers_departed
         self._front.proxy.finished(self)
-        for stream in (self.down, self.up):
-            if stream is not None and not stream.over:
-                stream.connection.reset(stream, ErrorCode.INTERNAL_ERROR, Cause.INTERNAL)
-        self.down.release()
+        _let_go(self.down)
         if self.up is not None:
-            self.up.release()
+            _let_go(self.up)
         request.release()
         response.release()
 
@@ -379,7 +365,15 @@ class Exchange(Owner):
         self, stream: Stream, initiator: Initiator, code: i64, progress: Progress, cause: Cause
     ) -> None:
         """Keep what the access log will say of a RST_STREAM."""
+        if self.record.resets is None:
+            self.record.resets = []
         self.record.resets.append((stream.connection.side, initiator, code, progress, cause))
 
     def _direction(self, lane: Lane) -> Direction:
         return REQUEST if lane is self.request else RESPONSE
+
+
+def _let_go(stream: Stream) -> None:
+    if not stream.over:
+        stream.connection.reset(stream, ErrorCode.INTERNAL_ERROR, Cause.INTERNAL)
+    stream.release()

@@ -17,17 +17,15 @@ from trailproxy.wire.field import (
     HOST,
     MAX_FORWARDS,
     METHOD,
-    OTHER_PSEUDO,
     PATH,
-    PLAIN,
-    STATUS,
     X_FORWARDED_FOR,
     X_FORWARDED_HOST,
     X_FORWARDED_PROTO,
     Field,
+    Recurring,
     share,
 )
-from trailproxy.wire.fields import Fields, Recurring
+from trailproxy.wire.fields import Fields, Kind
 
 _VIA: Final = share(Field(b"via", b"2.0 trailproxy"))
 
@@ -82,12 +80,25 @@ class Request:
     def __init__(self, head: Fields, hop: Hop) -> None:
         """Work out a head that is known to be well-formed."""
         self.hop: Final = hop
-        self.method: Final = (head.find(METHOD) or b"").decode("latin-1")
+        self.method: Final = _method_of(head)
         self.authority: Final[bytes] = head.find(AUTHORITY) or head.find(HOST) or b""
         self.path: Final[bytes] = head.find(PATH) or b""
         self.grpc: Final = is_grpc(head)
         self.stops: Final = stops_here(head)
         self.relayed: Final = request_to_relay(head, hop)
+
+
+#: The same words again and again: whoever counts them compares objects.
+_METHODS: Final[dict[bytes, str]] = {
+    method.encode(): method
+    for method in ("GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH")
+}
+
+
+def _method_of(head: Fields) -> str:
+    method = head.find(METHOD) or b""
+    known = _METHODS.get(method)
+    return method.decode("latin-1") if known is None else known
 
 
 def understand(head: Fields, hop: Hop) -> Request:
@@ -108,23 +119,22 @@ def request_to_relay(head: Fields, hop: Hop) -> Fields:
     `:authority` takes the place of `host`; `via` and `x-forwarded-for` grow by
     this hop; `x-forwarded-proto` and `-host` are set where no earlier proxy has.
     """
-    relayed = [
-        field
-        for field in head.items
-        if PLAIN < field.token <= OTHER_PSEUDO and field.token != AUTHORITY
-    ]
-    target = head.first(AUTHORITY) or Field(b":authority", head.find(HOST) or b"")
-    relayed.append(target)
+    relayed: list[Field] = []
     for field in head.items:
-        if field.token == MAX_FORWARDS:
+        token = field.token
+        if token == MAX_FORWARDS:
             relayed.append(_one_hop_less(head, field))
-        elif field.token == PLAIN or field.token > X_FORWARDED_HOST:
+        elif not HOST <= token <= X_FORWARDED_HOST:
             relayed.append(field)
+    target = head.first(AUTHORITY)
+    if target is None:
+        target = Field(b":authority", head.find(HOST) or b"")
+        relayed.insert(0, target)
     relayed.append(_forwarded_for(head, hop))
     relayed.append(head.first(X_FORWARDED_PROTO) or hop.forwarded_proto)
     relayed.append(head.first(X_FORWARDED_HOST) or hop.forwarded_host(target.value))
     relayed.append(_VIA)
-    return Fields(relayed)
+    return Fields(relayed).vouch(Kind.REQUEST)
 
 
 def _forwarded_for(head: Fields, hop: Hop) -> Field:
@@ -163,7 +173,7 @@ def response_to_relay(head: Fields, today: DateStamp) -> Fields:
     if not dated:
         items.append(share(Field(b"date", date)))
     items.append(_VIA)
-    relayed = Fields(items)
+    relayed = Fields(items).vouch(Kind.RESPONSE)
     if head.recurring is not None:
         relayed.recurring = Recurring()
         head.heir = _Response(date, relayed)
@@ -175,7 +185,7 @@ def trailers_to_relay(trailers: Fields) -> tuple[Fields, int]:
     for field in trailers.items:
         if field.name in NEVER_TRAILERS:
             kept = [f for f in trailers.items if f.name not in NEVER_TRAILERS]
-            return Fields(kept), len(trailers) - len(kept)
+            return Fields(kept).vouch(Kind.TRAILERS), len(trailers) - len(kept)
     return trailers, 0
 
 
@@ -193,12 +203,6 @@ def vet_trailers(trailers: Iterable[tuple[str | bytes, str | bytes]] | Fields) -
         if field.name in NEVER_TRAILERS:
             raise HTTP2Error(f"field {field.name.decode()!r} is not allowed in trailers")
     return fields
-
-
-def status_of(head: Fields) -> int:
-    """Return the status of a response head, known to be well-formed: three digits."""
-    status = head.find(STATUS) or b"000"
-    return status[0] * 100 + status[1] * 10 + status[2] - 0x30 * 111
 
 
 def is_grpc(head: Fields) -> bool:

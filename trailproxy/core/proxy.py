@@ -3,9 +3,10 @@
 The router is swapped whole on reload; an exchange keeps what it began with.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final, final
 
+from trailproxy.core.books import TrailerBooks
 from trailproxy.core.clock import Clock, DateStamp, Pulse
 from trailproxy.core.connection import Connection
 from trailproxy.core.exchange import Exchange
@@ -34,10 +35,15 @@ class Proxy:
         self.observer: Final = observer
         self.downstream: Final = tallies[Side.DOWNSTREAM]
         self.upstream: Final = tallies[Side.UPSTREAM]
-        self.now: Final[Callable[[], float]] = clock.time
+        self._clock: Final = clock
+        self.books: Final = TrailerBooks(observer)
         self._pulse: Final = Pulse(clock, self._look)
         self.date: Final = date
         self._active: Final[dict[Exchange, None]] = {}
+
+    def now(self) -> float:
+        """Return the moment, in clock seconds."""
+        return self._clock.time()
 
     def began(self, exchange: Exchange) -> None:
         """Note an exchange in flight."""

@@ -11,6 +11,7 @@ from typing import Final, final
 from mypy_extensions import mypyc_attr
 
 from trailproxy.core.fault import Cause, Initiator, Side
+from trailproxy.core.message import Request
 
 
 class Ending(StrEnum):
@@ -70,19 +71,15 @@ class Record:
 
     __slots__ = (
         "answered",
+        "asked",
         "attempts",
-        "authority",
         "began",
         "dropped",
         "dropped_side",
         "ended",
         "endpoint",
-        "grpc",
         "grpc_status",
         "listener",
-        "method",
-        "path",
-        "peer",
         "request_bytes",
         "request_ending",
         "request_sent_at",
@@ -94,35 +91,26 @@ class Record:
         "response_trailers",
         "route",
         "status",
+        "status_owed",
+        "trailers_announced",
         "upstream",
         "why",
     )
 
-    def __init__(  # noqa: PLR0913  # all that is known at the head
-        self,
-        listener: str,
-        method: str,
-        authority: str,
-        path: str,
-        peer: str,
-        began: float,
-        grpc: bool,
-    ) -> None:
+    def __init__(self, listener: str, asked: Request, began: float) -> None:
         # known when the request head arrives
-        self.listener = listener
+        self.listener: Final = listener
+        self.asked: Final = asked
+        self.began: Final = began  # clock seconds
         self.route = ""  # "" when no route matched
-        self.method = method
-        self.authority = authority
-        self.path = path
-        self.peer = peer  # the client's address, without port; "unix" for unix sockets
-        self.began = began  # clock seconds
-        self.grpc = grpc  # the request is application/grpc
         # set on the way
         self.upstream = ""
         self.endpoint = ""
         self.attempts = 0  # leases that reached a connection
         self.status = 0  # of the response the client got; 0: none was sent
         self.grpc_status = ""  # wherever it stood: head or trailers; "" when there was none
+        self.status_owed = False  # the response is gRPC, and no grpc-status has come yet
+        self.trailers_announced = False  # the response head has a Trailer field
         self.response_head_at: float | None = None  # clock seconds
         self.request_sent_at: float | None = None  # the head went upstream; clock seconds
         # set at the end
@@ -137,7 +125,32 @@ class Record:
         self.dropped: Cause | None = None  # why there was no clean end relayed both ways
         self.dropped_side: Side | None = None  # whose fault that was
         self.why = ""
-        self.resets: list[tuple[Side, Initiator, int, Progress, Cause]] = []
+        self.resets: list[tuple[Side, Initiator, int, Progress, Cause]] | None = None
+
+    @property
+    def method(self) -> str:
+        """The method of the request."""
+        return self.asked.method
+
+    @property
+    def authority(self) -> str:
+        """What the request was made to."""
+        return self.asked.authority.decode("latin-1")
+
+    @property
+    def path(self) -> str:
+        """The path and query of the request."""
+        return self.asked.path.decode("latin-1")
+
+    @property
+    def peer(self) -> str:
+        """The client's address, without port; "unix" for unix sockets."""
+        return self.asked.hop.peer
+
+    @property
+    def grpc(self) -> bool:
+        """Whether the request is application/grpc."""
+        return self.asked.grpc
 
     @property
     def duration(self) -> float:

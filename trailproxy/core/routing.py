@@ -67,6 +67,7 @@ class Route:
         self.share: Final = share
         self.authority: Final = authority
         self.path_prefix: Final = path_prefix
+        self._whole: Final = path_prefix[-1:] == b"/"  # what stands behind it is free
         self.deadlines: Final = deadlines
 
     def matches(self, authority: bytes, path: bytes) -> bool:
@@ -84,7 +85,7 @@ class Route:
         if not path.startswith(prefix):
             return False
         # /greet matches /greet, /greet/x and /greet?x, but not /greetings
-        return prefix[-1:] == b"/" or path[len(prefix) : len(prefix) + 1] in (b"", b"/", b"?")
+        return self._whole or path[len(prefix) : len(prefix) + 1] in (b"", b"/", b"?")
 
 
 @final
@@ -93,10 +94,12 @@ class Router:
 
     def __init__(self, routes: tuple[Route, ...]) -> None:
         self.routes: Final = routes
+        self._reads_authority: Final = any(route.authority for route in routes)
 
     def match(self, authority: bytes, path: bytes) -> Route | None:
         """Return the first route that takes the request, or None."""
-        authority = authority.lower()
+        if self._reads_authority:
+            authority = authority.lower()
         for route in self.routes:
             if route.matches(authority, path):
                 return route

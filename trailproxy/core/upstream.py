@@ -1,39 +1,46 @@
-"""Upstream: the core's one window to the backends. `net.Origin` is behind it."""
+"""Upstream: the core's one window to the backends. `net.Origin` is behind it.
 
-from typing import TYPE_CHECKING, Protocol
+Classes, not Protocols, as in `core.stream`, and for the same reason.
+"""
+
+from typing import TYPE_CHECKING
+
+from mypy_extensions import mypyc_attr
 
 from trailproxy.core.fault import Fault
+from trailproxy.core.stream import Host, Owner
 
 if TYPE_CHECKING:
     from trailproxy.core.connection import Connection
 
 
-class Tenant(Protocol):
-    """Who waits for a stream on an upstream connection."""
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Tenant(Owner):
+    """Who waits for a stream on an upstream connection, and then owns it."""
 
-    affinity: str  # requests with the same one go to the same endpoint, under `hash`
+    #: Requests with the same one go to the same endpoint, under `hash`.
+    affinity: str
 
     def attach(self, connection: "Connection", endpoint: str) -> None:
         """Open a stream on this connection; it has a free slot now."""
-        ...
+        raise NotImplementedError
 
     def lease_failed(self, fault: Fault) -> None:
         """There is no connection to be had."""
-        ...
+        raise NotImplementedError
 
 
-class Upstream(Protocol):
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Upstream(Host):
     """The connections to one upstream."""
 
-    @property
-    def name(self) -> str:
-        """The name it has in the configuration."""
-        ...
+    #: The name it has in the configuration.
+    name: str
 
     def lease(self, tenant: Tenant) -> None:
         """Find the tenant a connection: now, or when a slot is free."""
-        ...
+        raise NotImplementedError
 
     def cancel(self, tenant: Tenant) -> None:
         """The tenant waits no more; one that does not wait is no error."""
-        ...
+        raise NotImplementedError

@@ -9,6 +9,7 @@ import random
 from typing import Final, final
 
 from trailproxy.core.address import Address
+from trailproxy.core.clock import Clock
 from trailproxy.net.connection import AsyncConnection
 
 _BACKOFF_FIRST_S: Final = 0.1
@@ -60,19 +61,23 @@ class Endpoint:
 class Balance:
     """A way to choose; `name` is round_robin, least_request or hash."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, clock: Clock) -> None:
         self._name: Final = name
+        self._clock: Final = clock
         self._turn = 0
 
-    def choose(self, endpoints: list[Endpoint], affinity: str, now: float) -> Endpoint | None:
+    def choose(self, endpoints: list[Endpoint], affinity: str) -> Endpoint | None:
         """Return the endpoint for the next stream: one with a free slot, or None."""
+        if len(endpoints) == 1:
+            return endpoints[0] if endpoints[0].free_connection() is not None else None
         if self._name == "hash":
-            wanted = self.prefer(endpoints, affinity, now)
+            wanted = self.prefer(endpoints, affinity)
             return wanted if wanted is not None and wanted.free_connection() else None
         return self._pick([e for e in endpoints if e.free_connection() is not None])
 
-    def prefer(self, endpoints: list[Endpoint], affinity: str, now: float) -> Endpoint | None:
+    def prefer(self, endpoints: list[Endpoint], affinity: str) -> Endpoint | None:
         """Return the endpoint to dial for a stream that found no slot."""
+        now = self._clock.time()
         healthy = [e for e in endpoints if e.retry_at <= now] or endpoints
         if self._name == "hash":
             return max(healthy, key=lambda e: _rank(affinity, e.label), default=None)

@@ -16,6 +16,7 @@ from trailproxy.core.fault import Cause, Side
 from trailproxy.core.record import Tally
 from trailproxy.core.stream import Stream
 from trailproxy.net.channel import Channel, Part, StreamGoneError
+from trailproxy.net.clock import CLOCK
 from trailproxy.wire.codec import PREFACE
 from trailproxy.wire.errors import ErrorCode, HTTP2Error
 from trailproxy.wire.fields import Fields
@@ -92,9 +93,11 @@ class AsyncConnection:
             return
         # more of this side may be read in the same round, and share a write: wait for it
         _round.hearing = self._tally.connections == 1
+        CLOCK.hold()
         try:
             self.core.receive(data)
         finally:
+            CLOCK.go_on()
             _round.hearing = False
             due, _round.due = _round.due, []
             for connection in due:

@@ -5,10 +5,9 @@ large body half; on small requests in masses there is no difference.
 """
 
 import asyncio
-import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from importlib.util import find_spec
-from typing import Any, Final, TypeVar, final
+from typing import Any, TypeVar
 
 _T = TypeVar("_T")
 
@@ -22,14 +21,3 @@ def run(work: Coroutine[Any, Any, _T]) -> _T:
         factory = uvloop.new_event_loop
     with asyncio.Runner(loop_factory=factory) as runner:
         return runner.run(work)
-
-
-@final
-class LoopClock:
-    """A core Clock: the same seconds as `loop.time()`, at 40 ns instead of 250."""
-
-    __slots__ = ("call_later", "time")
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.time: Final[Callable[[], float]] = time.monotonic
-        self.call_later: Final[Callable[..., Any]] = loop.call_later

@@ -16,8 +16,8 @@ from trailproxy.core.clock import Clock, Pulse
 from trailproxy.core.connection import Connection
 from trailproxy.core.fault import Cause, ours
 from trailproxy.core.record import Observer, Tally
-from trailproxy.core.stream import Host, Stream
-from trailproxy.core.upstream import Tenant
+from trailproxy.core.stream import Stream
+from trailproxy.core.upstream import Tenant, Upstream
 from trailproxy.net.balance import Balance, Endpoint
 from trailproxy.net.connection import AsyncConnection
 from trailproxy.net.dial import DialError, dial
@@ -46,18 +46,19 @@ class OriginParams:
 
 
 @final
-class Origin(Host):
+class Origin(Upstream):
     """One upstream: its endpoints, their connections, and the tenants that wait."""
 
     def __init__(
         self, params: OriginParams, observer: Observer, tally: Tally, clock: Clock
     ) -> None:
+        self.name = params.name
         self.params: Final = params
         self._observer: Final = observer
         self._tally: Final = tally
         self._clock: Final = clock
         self._pulse: Final = Pulse(clock, self._look)
-        self._balance: Final = Balance(params.balance)
+        self._balance: Final = Balance(params.balance, clock)
         self._queue: Final[dict[Tenant, float]] = {}  # until when, in clock seconds; in this order
         self._retiring: Final[set[AsyncConnection]] = set()
         self._resolver: asyncio.Task[None] | None = None
@@ -68,14 +69,9 @@ class Origin(Host):
 
     # -- Upstream: what the core sees ----------------------------------------------------
 
-    @property
-    def name(self) -> str:
-        """The name it has in the configuration."""
-        return self.params.name
-
     def lease(self, tenant: Tenant) -> None:
         """Find the tenant a connection: now, or when a slot is free."""
-        endpoint = self._balance.choose(self._endpoints, tenant.affinity, self._clock.time())
+        endpoint = self._balance.choose(self._endpoints, tenant.affinity)
         connection = None if endpoint is None else endpoint.free_connection()
         if endpoint is not None and connection is not None:
             tenant.attach(connection.core, endpoint.label)
@@ -110,7 +106,7 @@ class Origin(Host):
         for tenant in list(self._queue):
             if tenant not in self._queue:
                 continue  # an earlier one's luck ended this one's wait
-            endpoint = self._balance.choose(self._endpoints, tenant.affinity, self._clock.time())
+            endpoint = self._balance.choose(self._endpoints, tenant.affinity)
             connection = None if endpoint is None else endpoint.free_connection()
             if endpoint is None or connection is None:
                 return
@@ -163,7 +159,7 @@ class Origin(Host):
     def _dial_for(self, tenant: Tenant) -> None:
         """Dial where the tenant would go, and wherever nothing is connected yet."""
         now = self._clock.time()
-        wanted = self._balance.prefer(self._endpoints, tenant.affinity, now)
+        wanted = self._balance.prefer(self._endpoints, tenant.affinity)
         for endpoint in self._endpoints:
             if endpoint.dialling or (endpoint is not wanted and endpoint.connections):
                 continue

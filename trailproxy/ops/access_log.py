@@ -291,6 +291,6 @@ def _resets(record: Record) -> tuple[Reset, ...]:
     return tuple(
         [
             Reset(side, initiator, code_name(code), phase, cause)
-            for side, initiator, code, phase, cause in record.resets
+            for side, initiator, code, phase, cause in record.resets or ()
         ]
     )

@@ -5,6 +5,7 @@ what is rare. Whatever a peer can choose is brought down to a few words here, so
 that nothing grows between two readings.
 """
 
+from bisect import bisect_left
 from typing import Final, Protocol, final
 
 from mypy_extensions import i64
@@ -18,6 +19,7 @@ BUCKETS: Final[list[float]] = [
     1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
 ]  # fmt: skip
 
+_NO_BOUND: Final = float("inf")
 _METHODS: Final = frozenset(
     {"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"}
 )
@@ -28,24 +30,38 @@ _GRPC_CODES: Final = frozenset([str(code) for code in range(17)])
 class Durations:
     """How often something took how long."""
 
-    __slots__ = ("buckets", "seconds")
+    __slots__ = ("_counts", "_from", "_place", "_run", "_to", "seconds")
 
     def __init__(self) -> None:
-        self.buckets: Final[list[int]] = [0] * (len(BUCKETS) + 1)  # the last has no bound
+        self._counts: Final[list[int]] = [0] * (len(BUCKETS) + 1)  # the last has no bound
         self.seconds = 0.0  # all together
+        # the bucket that was last counted in: mostly it is the next one's, too
+        self._place: i64 = 0
+        self._from = 0.0
+        self._to = 0.0
+        self._run: i64 = 0  # how many it is still to be given
 
     def observe(self, seconds: float) -> None:
         """Count one."""
-        low: i64 = 0
-        high: i64 = len(BUCKETS)
-        while low < high:
-            middle = (low + high) >> 1
-            if BUCKETS[middle] < seconds:
-                low = middle + 1
-            else:
-                high = middle
-        self.buckets[low] += 1
+        if not self._from < seconds <= self._to:
+            self._change_place(seconds)
+        self._run += 1
         self.seconds += seconds
+
+    def _change_place(self, seconds: float) -> None:
+        self._counts[self._place] += self._run
+        self._run = 0
+        place = bisect_left(BUCKETS, seconds)
+        self._place = place
+        self._from = BUCKETS[place - 1] if place else -_NO_BOUND
+        self._to = BUCKETS[place] if place < len(BUCKETS) else _NO_BOUND
+
+    @property
+    def buckets(self) -> list[int]:
+        """How many there were in each bucket; the last has no upper bound."""
+        self._counts[self._place] += self._run
+        self._run = 0
+        return self._counts
 
 
 @final
@@ -80,16 +96,57 @@ class Pairs:
 
 
 @final
-class RouteMeter:
-    """The counts of one route since they were last taken."""
+class Responses:
+    """Counts by status and grpc-status, kept like those of `Pairs`."""
 
-    __slots__ = ("completed", "duration", "requests", "response_head", "responses", "sections")
+    __slots__ = ("_counts", "_grpc", "_run", "_status")
 
     def __init__(self) -> None:
+        self._counts: Final[dict[tuple[int, str], int]] = {}
+        self._status: i64 = 0
+        self._grpc = ""
+        self._run: i64 = 0
+
+    def count(self, status: i64, grpc: str) -> None:
+        """Count one."""
+        if status != self._status or grpc != self._grpc:
+            self._end_run()
+            self._status, self._grpc = status, grpc
+        self._run += 1
+
+    def _end_run(self) -> None:
+        if self._run:
+            grpc = self._grpc
+            key = (self._status, grpc if not grpc or grpc in _GRPC_CODES else "invalid")
+            self._counts[key] = self._counts.get(key, 0) + self._run
+            self._run = 0
+
+    def all(self) -> dict[tuple[int, str], int]:
+        """Return every count."""
+        self._end_run()
+        return self._counts
+
+
+@final
+class RouteMeter:
+    """The counts of one route since they were last taken; `active` stays."""
+
+    __slots__ = (
+        "active",
+        "completed",
+        "duration",
+        "requests",
+        "response_head",
+        "responses",
+        "sections",
+    )
+
+    def __init__(self, active: i64 = 0) -> None:
+        self.active: i64 = active  # exchanges in flight
         self.requests: Final = Pairs()  # by listener and method
-        self.responses: Final[dict[tuple[int, str], int]] = {}  # by status and grpc-status
+        self.responses: Final = Responses()
         self.sections: Final = Pairs()  # of trailers, by direction and outcome
-        self.completed = 0
+        self.completed: i64 = 0
         self.duration: Final = Durations()
         self.response_head: Final = Durations()
 
@@ -130,40 +187,52 @@ class Meters(Observer):
 
     def __init__(self, rare: Rare) -> None:
         """Count, and hand on to `rare` what is seldom."""
-        self.active: Final[set[Record]] = set()  # exchanges in flight
         self.each = False  # every exchange is noted, not only those that were dropped
         self._rare: Final = rare
         self._routes: dict[str, RouteMeter] = {}
+        self._latest_route = ""
+        self._latest = RouteMeter()  # of that route; mostly it is asked for next
 
     def take(self) -> dict[str, RouteMeter]:
         """Return the counts since the last time, by route, and begin anew."""
-        routes, self._routes = self._routes, {}
-        return routes
+        taken = self._routes
+        self._routes = {
+            route: RouteMeter(meter.active) for route, meter in taken.items() if meter.active
+        }
+        self._latest_route = ""
+        return taken
+
+    @property
+    def active(self) -> dict[str, int]:
+        """How many exchanges are in flight, by route."""
+        return {route: meter.active for route, meter in self._routes.items() if meter.active}
 
     def _meter(self, route: str) -> RouteMeter:
+        if route is self._latest_route and route:
+            return self._latest
         meter = self._routes.get(route)
         if meter is None:
             self._routes[route] = meter = RouteMeter()
+        self._latest_route, self._latest = route, meter
         return meter
 
     # -- of every exchange ---------------------------------------------------------------
 
     def exchange_began(self, record: Record) -> None:
         """Note a request whose head was accepted; it is now active."""
-        self.active.add(record)
-        method = record.method if record.method in _METHODS else "other"
-        self._meter(record.route).requests.count(record.listener, method)
+        meter = self._meter(record.route)
+        meter.active += 1
+        method = record.method
+        meter.requests.count(record.listener, method if method in _METHODS else "other")
 
     def exchange_finished(self, record: Record) -> None:
         """Note that an exchange is over: completed, or dropped with a cause."""
-        self.active.discard(record)
         meter = self._meter(record.route)
+        meter.active -= 1
         if record.dropped is None:
             meter.completed += 1
         if record.status:
-            grpc = record.grpc_status
-            key = (record.status, grpc if not grpc or grpc in _GRPC_CODES else "invalid")
-            meter.responses[key] = meter.responses.get(key, 0) + 1
+            meter.responses.count(record.status, record.grpc_status)
         meter.duration.observe(record.ended - record.began)
         head_seconds = record.response_head_seconds
         if head_seconds is not None:

@@ -51,7 +51,8 @@ class Totals(NamedTuple):
     @property
     def balanced(self) -> bool:
         """Whether every request is accounted for."""
-        return self.requests == self.completed + self.dropped + self.active
+        accounted = self.completed + self.dropped + self.active
+        return self.requests == accounted and self.active >= 0
 
 
 class Counts(defaultdict[tuple[str | int, ...], int]):
@@ -218,7 +219,7 @@ class Metrics:
             route = route_name(name)
             for (listener, method), count in meter.requests.all().items():
                 self.requests[listener, route, method] += count
-            for (status, grpc_status), count in meter.responses.items():
+            for (status, grpc_status), count in meter.responses.all().items():
                 self.responses[route, status, grpc_name(grpc_status)] += count
             for (direction, outcome), count in meter.sections.all().items():
                 self.trailer_sections[direction, outcome, route] += count
@@ -281,7 +282,7 @@ class Metrics:
     @property
     def in_flight(self) -> int:
         """How many exchanges are in flight."""
-        return len(self.meters.active) + self.active_elsewhere
+        return sum(self.meters.active.values()) + self.active_elsewhere
 
 
 class Collector(CollectorBase):

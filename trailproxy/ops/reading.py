@@ -6,7 +6,6 @@ it counts as dropped, so that the books balance: requests = completed + dropped 
 active.
 """
 
-from collections import Counter
 from dataclasses import replace
 
 import msgspec
@@ -47,7 +46,7 @@ def read(metrics: Metrics) -> Reading:
             for name, family in _histograms(metrics).items()
         },
         {side: replace(tally) for side, tally in metrics.tallies.items()},
-        dict(Counter(route_name(record.route) for record in metrics.meters.active)),
+        {route_name(route): count for route, count in metrics.meters.active.items()},
         metrics.lost_lines + (0 if metrics.log is None else metrics.log.lost_lines),
     )
 

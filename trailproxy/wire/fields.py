@@ -26,6 +26,9 @@ from trailproxy.wire.field import (
     STATUS,
     TE,
     Field,
+    Recurring,
+    consists_of,
+    octet_set,
     show,
     token_of,
 )
@@ -33,12 +36,13 @@ from trailproxy.wire.field import (
 NO_LENGTH: Final = -1
 BAD_LENGTH: Final = -2
 
-_METHOD_OCTETS: Final = (
-    b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-)
-_SCHEME_OCTETS: Final = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+-."
-_BAD_TARGET_OCTETS: Final = bytes(range(0x21)) + b"\x7f"
-_BAD_AUTHORITY_OCTETS: Final = _BAD_TARGET_OCTETS + b"@/?#\\"
+_ALPHANUMERIC: Final = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+_METHOD_OCTETS: Final = octet_set(_ALPHANUMERIC + b"!#$%&'*+-.^_`|~")
+_SCHEME_OCTETS: Final = octet_set(_ALPHANUMERIC + b"+-.")
+_SLASH: Final = 0x2F
+_VISIBLE: Final = bytes([octet for octet in range(0x21, 0x100) if octet != 0x7F])
+_TARGET_OCTETS: Final = octet_set(_VISIBLE)
+_AUTHORITY_OCTETS: Final = octet_set(_VISIBLE.translate(None, b"@/?#\\"))
 
 
 class Kind:
@@ -53,24 +57,28 @@ _KINDS: Final = ("request", "response", "trailers")
 
 
 @final
-class Recurring:
-    """The identity of a field list that comes again and again, for whoever keeps its wire form."""
-
-
-@final
 class Fields:
     """An immutable list of field lines with its cached verdicts."""
 
-    __slots__ = ("_judged", "_length", "_verdict", "heir", "items", "recurring", "size")
+    __slots__ = (
+        "_judged",
+        "_length",
+        "_size",
+        "_status",
+        "_tokens",
+        "_verdict",
+        "heir",
+        "items",
+        "recurring",
+    )
 
-    def __init__(self, items: Iterable[Field]) -> None:
-        #: The field lines, in order; nobody changes the list.
-        self.items: Final[list[Field]] = list(items)
-        size: i64 = 0
-        for field in self.items:
-            size += len(field.name) + len(field.value) + 32
-        #: Octets as SETTINGS_MAX_HEADER_LIST_SIZE counts them (RFC 9113 section 6.5.2).
-        self.size: Final[i64] = size
+    def __init__(self, items: list[Field], size: i64 = -1) -> None:
+        """Take over a list, which nobody changes any more; and its size, if it is known."""
+        #: The field lines, in order.
+        self.items: Final = items
+        self._size: i64 = size
+        self._tokens: i64 = -1  # one bit for each that is in the list, once somebody asked
+        self._status: i64 = -1  # once somebody asked
         self._judged: i64 = -1  # the kind of the verdict
         self._verdict = ""
         self._length: i64 = -3  # the announced body size, once somebody asked
@@ -88,6 +96,21 @@ class Fields:
         """
         given: Iterable[object] = pairs  # what comes from outside may be anything
         return cls([_field(pair) for pair in given])
+
+    @property
+    def size(self) -> i64:
+        """Octets as SETTINGS_MAX_HEADER_LIST_SIZE counts them (RFC 9113 section 6.5.2)."""
+        if self._size < 0:
+            size: i64 = 0
+            for field in self.items:
+                size += field.size
+            self._size = size
+        return self._size
+
+    def vouch(self, kind: i64) -> "Fields":
+        """Hold the list for well-formed: it was made of one that is, by rules that keep it so."""
+        self._judged = kind
+        return self
 
     def __iter__(self) -> Iterator[Field]:
         return iter(self.items)
@@ -116,6 +139,10 @@ class Fields:
 
     def first(self, token: i64) -> Field | None:
         """Return the first field with this token, or None."""
+        if self._tokens < 0:
+            self._tokens = _tokens_in(self.items)
+        if not self._tokens >> token & 1:
+            return None
         for field in self.items:
             if field.token == token:
                 return field
@@ -153,10 +180,16 @@ class Fields:
         return self._length
 
     @property
+    def status(self) -> i64:
+        """The status of a response head; 0 if there is none, or none of three digits."""
+        if self._status < 0:
+            self._status = _status(self)
+        return self._status
+
+    @property
     def interim(self) -> bool:
         """Whether this is an informational response head (RFC 9110 section 15.2)."""
-        status = self.find(STATUS)
-        return status is not None and status[:1] == b"1"
+        return 100 <= self.status < 200
 
 
 def _field(pair: object) -> Field:
@@ -174,6 +207,18 @@ def _octets(text: object, what: str) -> bytes:
     if not isinstance(text, bytes):
         raise HTTP2Error(f"{what} is neither str nor bytes: {text!r}")
     return text
+
+
+def _tokens_in(items: list[Field]) -> i64:
+    tokens: i64 = 0
+    for field in items:
+        tokens |= 1 << field.token
+    return tokens
+
+
+def _status(fields: Fields) -> i64:
+    status = fields.find(STATUS) or b""
+    return int(status) if len(status) == 3 and status.isdigit() else 0
 
 
 def _content_length(fields: Fields) -> i64:
@@ -236,16 +281,15 @@ def _hop_fault(field: Field, kind: i64) -> str:
 
 def _response_fault(fields: Fields) -> str:
     """RFC 9113 section 8.3.2; 101 does not exist in HTTP/2 (section 8.6)."""
-    status = fields.find(STATUS) or b""
-    if len(status) != 3 or not status.isdigit() or status[0] == 0x30 or status == b"101":
-        return f"unusable :status {show(status)}"
-    return ""
+    if fields.status >= 100 and fields.status != 101:
+        return ""
+    return f"unusable :status {show(fields.find(STATUS) or b'')}"
 
 
 def _request_fault(fields: Fields, seen: i64) -> str:
     """RFC 9113 sections 8.3.1 and 8.5."""
     method = fields.find(METHOD) or b""
-    if not method or method.translate(None, _METHOD_OCTETS):
+    if not method or not consists_of(method, _METHOD_OCTETS):
         return f"unusable :method {show(method)}"
     why = _connect_fault(fields, seen) if method == b"CONNECT" else _target_fault(fields, method)
     return why or _authority_fault(fields)
@@ -264,14 +308,14 @@ def _target_fault(fields: Fields, method: bytes) -> str:
     path = fields.find(PATH) or b""
     if path == b"*" and method == b"OPTIONS":
         return ""
-    if path[:1] != b"/" or len(path.translate(None, _BAD_TARGET_OCTETS)) != len(path):
+    if not path or path[0] != _SLASH or not consists_of(path, _TARGET_OCTETS):
         return f"unusable :path {show(path)}"
     return ""
 
 
 def _is_scheme(scheme: bytes) -> bool:
     """RFC 3986 section 3.1."""
-    return scheme[:1].isalpha() and not scheme.translate(None, _SCHEME_OCTETS)
+    return scheme[:1].isalpha() and consists_of(scheme, _SCHEME_OCTETS)
 
 
 def _authority_fault(fields: Fields) -> str:
@@ -285,7 +329,7 @@ def _authority_fault(fields: Fields) -> str:
     target = authority if authority is not None else host
     if not target:
         return "neither :authority nor host"
-    if len(target.translate(None, _BAD_AUTHORITY_OCTETS)) != len(target):
+    if not consists_of(target, _AUTHORITY_OCTETS):
         return f"unusable authority {show(target)}"
     if authority is not None and host is not None and host.lower() != authority.lower():
         return "host differs from :authority"

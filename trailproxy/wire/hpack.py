@@ -5,9 +5,9 @@ nothing is encoded that could fail half-way. What repeats is not done twice: a
 block whose octets came before, with the table unchanged, is the same `Fields`;
 and a `Fields` that recurs has the same octets as long as our table is.
 
-Our encoder puts into its table what is seen to recur: a field the source took
-from its own table, or whose block came twice, and was sent before. A value that
-comes once never pushes out another. Secrets stay outside (section 7.1.3).
+Our encoder puts into its table what is seen to recur: a field that the source took
+from its own table, or whose block came twice, and that was sent before. A value
+that comes once never pushes out another. Secrets stay outside (section 7.1.3).
 """
 
 from typing import Final, final
@@ -17,8 +17,8 @@ from mypy_extensions import i64, u8
 
 from trailproxy.wire import huffman
 from trailproxy.wire.errors import ErrorCode
-from trailproxy.wire.field import SECRET, Field, share
-from trailproxy.wire.fields import Fields, Recurring
+from trailproxy.wire.field import SECRET, Field, Recurring, share
+from trailproxy.wire.fields import Fields
 from trailproxy.wire.hpack_table import (
     NAME_PLACE,
     STATIC,
@@ -96,7 +96,6 @@ class Decoder:
                 field = self._entry(place)
             elif octet >= 0x40:
                 field, position = self._literal(block, position, 0x3F, False)
-                field = share(field)
                 self._table.add(field)
             elif octet >= 0x20:
                 if items:
@@ -108,12 +107,12 @@ class Decoder:
                 continue
             else:
                 field, position = self._literal(block, position, 0x0F, octet >= 0x10)
-            total += len(field.name) + len(field.value) + 32
+            total += field.size
             if total > self._max_list:
                 why = f"a field section of more than {self._max_list} octets"
                 raise FieldBlockError(ErrorCode.ENHANCE_YOUR_CALM, why)
             items.append(field)
-        return Fields(items)
+        return Fields(items, total)
 
     def _entry(self, place: i64) -> Field:
         if 0 < place <= STATIC_SIZE:
@@ -121,6 +120,9 @@ class Decoder:
         field = self._table.get(place - STATIC_SIZE)
         if field is None:
             raise _undecodable(f"no entry {place}")
+        if field.recurring is None:
+            field = share(field)
+            self._table.replace(place - STATIC_SIZE, field)
         return field
 
     def _literal(self, block: bytes, start: i64, mask: i64, never: bool) -> tuple[Field, i64]:
@@ -142,7 +144,7 @@ class Encoder:
 
     def __init__(self) -> None:
         self._table: Final = DynamicTable(TABLE_SIZE)
-        self._places: Final[dict[Field, int]] = {}  # field → how many were inserted before it
+        self._places: Final[dict[Recurring, int]] = {}  # field → how many were inserted before it
         self._forms: Final[dict[Recurring, bytes]] = {}  # valid while the table is as it is
         self._lowest: i64 = -1  # the least limit set since the last block; -1: none was
         self._unsettled = False  # the block being written will be shorter the next time
@@ -194,39 +196,45 @@ class Encoder:
             if field.static:
                 out.append(u8(0x80 | field.static))
                 return
-            if field.shared and self._put_indexed(out, field):
+            recurring = field.recurring
+            if recurring is not None and self._put_indexed(out, field, recurring):
                 return
+        if not field.sent:
+            field.sent = True
+            _write_literal(out, field)
+            return
         literal = field.literal
         if literal is None:
-            field.literal = literal = _literal_form(field)
+            form = BytesWriter()
+            _write_literal(form, field)
+            field.literal = literal = form.getvalue()
         out.write(literal)
 
-    def _put_indexed(self, out: BytesWriter, field: Field) -> bool:
-        """Write a shared field by its place, or give it one; False if it is not to have any."""
+    def _put_indexed(self, out: BytesWriter, field: Field, recurring: Recurring) -> bool:
+        """Write a field by its place, or give it one; False if it is not to have any."""
         table = self._table
-        before: i64 = self._places.get(field, -1)
+        before: i64 = self._places.get(recurring, -1)
         if before >= table.evicted:
             write_integer(out, 0x80, 0x7F, STATIC_SIZE + table.inserted - before)
             return True
-        if not field.sent:
-            field.sent = self._unsettled = True
+        if field.token == SECRET or field.size * _LARGEST_SHARE > table.limit:
             return False
-        size = len(field.name) + len(field.value) + 32
-        if field.token == SECRET or size * _LARGEST_SHARE > table.limit:
+        if not field.sent:
+            self._unsettled = True
             return False
         write_name(out, 0x40, 0x3F, field)
         write_string(out, field.value)
-        self._remember(field)
+        self._make_room_in_places()
+        self._places[recurring] = table.inserted
+        table.add(field)
         return True
 
-    def _remember(self, field: Field) -> None:
-        table = self._table
-        places = self._places
+    def _make_room_in_places(self) -> None:
+        """Forget the places of what was evicted, when that is most of them."""
+        table, places = self._table, self._places
         if len(places) > 2 * (table.inserted - table.evicted) + 16:
             for old in [entry for entry in places if places[entry] < table.evicted]:
                 del places[old]
-        places[field] = table.inserted
-        table.add(field)
 
 
 def _undecodable(why: str) -> FieldBlockError:
@@ -315,13 +323,11 @@ def _write_plain(out: BytesWriter, text: bytes) -> None:
     out.write(text)
 
 
-def _literal_form(field: Field) -> bytes:
-    """Return a field's octets outside every table, without Huffman coding.
+def _write_literal(out: BytesWriter, field: Field) -> None:
+    """Write a field outside every table, without Huffman coding.
 
     What stands in no table is mostly read once: 1 ns an octet to code it, and as
     much for the peer to decode it, would save it nothing but octets on the way.
     """
-    out = BytesWriter()
     write_name(out, 0x10 if field.never_indexed else 0, 0x0F, field)
     _write_plain(out, field.value)
-    return out.getvalue()

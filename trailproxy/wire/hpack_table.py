@@ -4,11 +4,11 @@ from typing import Final, final
 
 from mypy_extensions import i64
 
-from trailproxy.wire.field import Field, share
+from trailproxy.wire.field import METHOD, STATUS, Field, share
 
-_OVERHEAD: Final = 32  # octets an entry costs beside its name and value (section 4.1)
 _SLACK: Final = 64  # evicted entries that may lie in front before the list is cut
 
+_ENCODINGS: Final = b"accept-encoding"
 _STATIC: Final = """\
 :authority
 :method GET
@@ -95,6 +95,8 @@ NAME_PLACE: Final[dict[bytes, int]] = {
 
 def static_place(field: Field) -> i64:
     """Return the place of this very field in the static table, or 0."""
+    if field.value and not METHOD <= field.token <= STATUS and field.name != _ENCODINGS:
+        return 0  # all other names stand there without a value
     place: i64 = NAME_PLACE.get(field.name, 0)
     if place:
         while place <= STATIC_SIZE and STATIC[place].name == field.name:
@@ -125,10 +127,14 @@ class DynamicTable:
             return None
         return self._entries[len(self._entries) - place]
 
+    def replace(self, place: i64, field: Field) -> None:
+        """Let another object stand at `place` for the same field."""
+        self._entries[len(self._entries) - place] = field
+
     def add(self, field: Field) -> None:
         """Insert an entry; the oldest make room. One larger than the table empties it."""
         self.changes += 1
-        size = _size_of(field)
+        size = field.size
         self._shrink(self.limit - size)
         if size <= self.limit:
             self._entries.append(field)
@@ -143,13 +149,9 @@ class DynamicTable:
 
     def _shrink(self, most: i64) -> None:
         while self._size > most and self.evicted < self.inserted:
-            self._size -= _size_of(self._entries[self._first])
+            self._size -= self._entries[self._first].size
             self._first += 1
             self.evicted += 1
         if self._first > _SLACK or self.evicted == self.inserted:
             del self._entries[: self._first]
             self._first = 0
-
-
-def _size_of(field: Field) -> i64:
-    return len(field.name) + len(field.value) + _OVERHEAD

@@ -4,19 +4,19 @@ The rules of a message (RFC 9113 section 8.1): heads, body, trailers, and that
 the body is as long as its content-length says, also when trailers end it.
 """
 
-from typing import Final, final
+from typing import Final
 
 from mypy_extensions import i64, mypyc_attr
 
-from trailproxy.wire.field import METHOD, STATUS
+from trailproxy.wire.field import METHOD
 from trailproxy.wire.fields import NO_LENGTH, Fields, Kind
+from trailproxy.wire.table import Numbered
 
 _INTERIM_LIMIT: Final = 32  # informational heads a stream; more is no conversation
 
 
 @mypyc_attr(acyclic=True)
-@final
-class Ledger:
+class Ledger(Numbered):
     """One message from the peer, as far as it has come."""
 
     __slots__ = (
@@ -30,8 +30,9 @@ class Ledger:
         "head_came",
     )
 
-    def __init__(self, request: bool, method: bytes = b"") -> None:
+    def __init__(self, request: bool, method: bytes = b"", sid: i64 = 0) -> None:
         """Open it for a request, or for the response to a request with `method`."""
+        super().__init__(sid)
         self._request: Final = request
         self._head_request: Final = method == b"HEAD"  # its response has no body
         self._connect = method == b"CONNECT"  # a tunnel has no trailers (section 8.5)
@@ -83,9 +84,9 @@ class Ledger:
         if self._request:
             self._connect = fields.find(METHOD) == b"CONNECT"
         else:
-            status = fields.find(STATUS) or b""
-            self._connect = self._connect and status[:1] == b"2"
-            self._bodiless = self._head_request or status in (b"204", b"304")
+            status = fields.status
+            self._connect = self._connect and 200 <= status < 300
+            self._bodiless = self._head_request or status == 204 or status == 304
         if not self._bodiless and not self._connect:
             self._expected = fields.content_length
 

@@ -26,7 +26,6 @@ from trailproxy.wire.frames import (
 )
 from trailproxy.wire.hpack import Encoder
 from trailproxy.wire.inbound import Inbound
-from trailproxy.wire.ledger import Ledger
 from trailproxy.wire.standing import Standing
 from trailproxy.wire.streams import OURS, Streams, WireStream
 
@@ -88,8 +87,8 @@ class NativeCodec(Codec):
             if not streams.client or sid <= streams.highest:
                 raise _over(sid)
             streams.advance(sid)
-            ledger = Ledger(False, fields.find(METHOD) or b"")
-            stream = streams.open(sid, ledger, self._standing.params.stream_window)
+            method = fields.find(METHOD) or b""
+            stream = streams.open(sid, method, self._standing.params.stream_window)
         self._send_block(stream, fields, end)
 
     def send_data(self, sid: i64, data: bytes, end: bool) -> None:

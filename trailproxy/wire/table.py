@@ -30,16 +30,24 @@ class Numbered:
 class StreamTable:
     """What is open, each under its id."""
 
-    __slots__ = ("_aside", "_count", "_mask", "_places")
+    __slots__ = ("_aside", "_count", "_latest", "_mask", "_places")
 
     def __init__(self) -> None:
         self._places: list[Numbered | None] = [None] * _SMALLEST
         self._mask: i64 = _SMALLEST - 1
         self._aside: Final[dict[int, Numbered]] = {}
         self._count: i64 = 0
+        self._latest: Numbered | None = None  # asked for or added; mostly it is asked for next
 
     def get(self, sid: i64) -> Numbered | None:
         """Return the stream with this id, or None."""
+        latest = self._latest
+        if latest is not None and latest.sid == sid:
+            return latest
+        self._latest = found = self._find(sid)
+        return found
+
+    def _find(self, sid: i64) -> Numbered | None:
         found = self._places[(sid >> 1) & self._mask]
         if found is not None and found.sid == sid:
             return found
@@ -57,6 +65,7 @@ class StreamTable:
         else:
             self._aside[stream.sid] = stream
         self._count += 1
+        self._latest = stream
 
     def remove(self, stream: Numbered) -> None:
         """Let a stream go that is in the table."""
@@ -66,6 +75,7 @@ class StreamTable:
         else:
             del self._aside[stream.sid]
         self._count -= 1
+        self._latest = None
 
     def _grow(self) -> None:
         streams = self.values()
