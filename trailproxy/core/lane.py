@@ -236,8 +236,11 @@ class Lane(Feed):
 
     def _pay(self, credit: i64) -> None:
         self.credit_owed -= credit
-        if self.source is not None:
-            self.source.credit(credit)
+        source = self.source
+        if isinstance(source, Stream):  # nearly always: called in 3 ns, a Protocol in 80
+            source.credit(credit)
+        elif source is not None:
+            source.credit(credit)
 
     def abort(self) -> bool:
         """The source is gone. True if that cut the message short."""

@@ -14,7 +14,8 @@ from librt.strings import BytesWriter
 from mypy_extensions import i64, u8
 
 _EOS: Final = 256
-_LENGTHS: Final = (
+# octets, not a tuple: compiled code would build that anew at each use, 25 µs
+_LENGTHS: Final = bytes((
     13, 23, 28, 28, 28, 28, 28, 28, 28, 24, 30, 28, 28, 30, 28, 28,
     28, 28, 28, 28, 28, 28, 30, 28, 28, 28, 28, 28, 28, 28, 28, 28,
     6, 10, 10, 12, 13, 6, 8, 11, 10, 10, 8, 11, 8, 6, 6, 6,
@@ -32,7 +33,7 @@ _LENGTHS: Final = (
     20, 24, 20, 21, 22, 21, 21, 23, 22, 22, 25, 25, 24, 24, 26, 23,
     26, 27, 26, 26, 27, 27, 27, 27, 27, 28, 27, 27, 27, 27, 27, 26,
     30,
-)  # fmt: skip
+))  # fmt: skip
 
 _FAILED: Final = 1  # a transition that no code word allows
 _EMITS: Final = 2  # a transition that completes a symbol
@@ -127,12 +128,17 @@ def decode(data: bytes, start: i64, end: i64) -> bytes | None:
 
 def encode(data: bytes) -> bytes:
     """Encode a string, padded with 1 bits."""
+    lengths, words = _LENGTHS, _WORDS
     out = BytesWriter()
     bits: i64 = 0
     count: i64 = 0
-    for octet in data:
-        length: i64 = _LENGTHS[octet]
-        bits = bits << length | _WORDS[octet]
+    position: i64 = 0
+    size: i64 = len(data)
+    while position < size:
+        octet: i64 = data[position]
+        position += 1
+        length: i64 = lengths[octet]
+        bits = bits << length | words[octet]
         count += length
         while count >= 8:
             count -= 8
