@@ -11,10 +11,11 @@ from trailproxy.core.message import (
     response_to_relay,
     stops_here,
     trailers_to_relay,
+    understand,
     vet_trailers,
 )
 from trailproxy.wire.errors import HTTP2Error
-from trailproxy.wire.field import Field
+from trailproxy.wire.field import Field, Recurring
 from trailproxy.wire.fields import Fields, Kind
 
 VIA = (b"via", b"2.0 trailproxy")
@@ -98,6 +99,22 @@ def test_a_response_is_vouched_for_likewise(extra: tuple[tuple[str, str], ...]) 
 def test_trailers_that_lost_a_field_are_vouched_for_likewise() -> None:
     kept, _ = trailers_to_relay(Fields.of([("te", "trailers"), ("x", "1")]))
     assert Fields(kept.items).fault(Kind.TRAILERS) == ""
+
+
+def test_what_a_recurring_head_says_is_worked_out_once_for_each_client() -> None:
+    head = _request()
+    head.recurring = Recurring()
+    hops = [Hop(f"192.0.2.{number}", "http") for number in range(40)]
+    for hop in [*hops, *hops]:
+        asked = understand(head, hop)
+        assert asked.hop is hop
+        assert understand(head, hop) is asked
+        assert (b"x-forwarded-for", hop.peer.encode()) in [(f.name, f.value) for f in asked.relayed]
+
+
+def test_a_head_that_does_not_recur_is_not_kept() -> None:
+    head, hop = _request(), Hop("192.0.2.7", "http")
+    assert understand(head, hop) is not understand(head, hop)
 
 
 def test_cookies_order_and_never_indexed_marks_are_kept() -> None:

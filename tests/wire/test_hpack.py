@@ -6,12 +6,13 @@ from hpack.huffman import HuffmanEncoder
 from hpack.huffman_constants import REQUEST_CODES, REQUEST_CODES_LENGTH
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from librt.strings import BytesWriter
 
 from trailproxy.wire import huffman
 from trailproxy.wire.errors import ErrorCode
 from trailproxy.wire.field import Field
 from trailproxy.wire.fields import Fields
-from trailproxy.wire.hpack import Decoder, Encoder, FieldBlockError
+from trailproxy.wire.hpack import Decoder, Encoder, FieldBlockError, write_integer
 from trailproxy.wire.hpack_table import STATIC, STATIC_SIZE
 
 PLENTY = 1 << 20
@@ -208,6 +209,31 @@ def test_what_is_referred_to_is_one_object_for_all_connections() -> None:
         again += decoder.decode(b"\xbe").items
     assert again[0] is again[1]
     assert again[0].recurring is not None
+
+
+def test_a_list_that_recurs_is_one_object_for_all_connections() -> None:
+    block = b"\x82\x86\x04\x0c/for/all/too\x41\x01a"
+    kept = b"\x82\x86\x04\x0c/for/all/too\xbe"
+    shared = []
+    for _ in range(2):
+        decoder = Decoder(PLENTY)
+        decoder.decode(block)
+        shared += [decoder.decode(kept) for _ in range(2)][1:]
+    assert shared[0] is shared[1]
+
+
+def test_a_list_with_a_field_too_large_to_share_is_each_connections_own() -> None:
+    coded = huffman.encode(b"a" * 600)
+    length = BytesWriter()
+    write_integer(length, 0x80, 0x7F, len(coded))
+    block = b"\x00\x01n" + length.getvalue() + coded
+    lists = []
+    for _ in range(2):
+        decoder = Decoder(PLENTY)
+        lists += [decoder.decode(block) for _ in range(3)][1:]
+    assert lists[0] is lists[1]
+    assert lists[1] == lists[2]
+    assert lists[1] is not lists[2]
 
 
 def _recurring(*pairs: tuple[bytes, bytes]) -> Fields:

@@ -29,6 +29,8 @@ from trailproxy.wire.fields import Fields, Kind
 
 _VIA: Final = share(Field(b"via", b"2.0 trailproxy"))
 
+_KEPT_HOPS: Final = 8  # clients for whom one head is kept worked out
+
 #: Fields with no meaning behind the body (RFC 9110 section 6.5.1): they frame the
 #: message, route it, or belong to one connection.
 NEVER_TRAILERS: Final = frozenset(
@@ -51,7 +53,7 @@ NEVER_TRAILERS: Final = frozenset(
 
 @final
 class Hop:
-    """What this hop adds to the requests of one client."""
+    """What this hop adds to the requests of one client, on all its connections."""
 
     __slots__ = ("_host", "forwarded_for", "forwarded_proto", "peer", "scheme")
 
@@ -88,6 +90,16 @@ class Request:
         self.relayed: Final = request_to_relay(head, hop)
 
 
+@final
+class _Asked:
+    """What was worked out of a recurring head, for each of some clients."""
+
+    __slots__ = ("by_hop",)
+
+    def __init__(self) -> None:
+        self.by_hop: Final[dict[Hop, Request]] = {}
+
+
 #: The same words again and again: whoever counts them compares objects.
 _METHODS: Final[dict[bytes, str]] = {
     method.encode(): method
@@ -103,13 +115,17 @@ def _method_of(head: Fields) -> str:
 
 def understand(head: Fields, hop: Hop) -> Request:
     """Return what a request head says; of one that recurs, what was worked out before."""
-    known = head.heir
-    if isinstance(known, Request) and known.hop is hop:
-        return known
+    asked = head.heir
+    if isinstance(asked, _Asked):
+        known = asked.by_hop.get(hop)
+        if known is not None:
+            return known
     request = Request(head, hop)
     if head.recurring is not None:
         request.relayed.recurring = Recurring()
-        head.heir = request
+        if not isinstance(asked, _Asked) or len(asked.by_hop) >= _KEPT_HOPS:
+            head.heir = asked = _Asked()
+        asked.by_hop[hop] = request
     return request
 
 

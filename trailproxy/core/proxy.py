@@ -18,6 +18,8 @@ from trailproxy.core.stream import Host, Stream
 from trailproxy.core.view import describe
 from trailproxy.wire.fields import Fields
 
+_KEPT_HOPS: Final = 1024  # clients; one that was forgotten is only made anew
+
 
 @final
 class Proxy:
@@ -40,6 +42,16 @@ class Proxy:
         self._pulse: Final = Pulse(clock, self._look)
         self.date: Final = date
         self._active: Final[dict[Exchange, None]] = {}
+        self._hops: Final[dict[tuple[str, str], Hop]] = {}
+
+    def hop(self, peer: str, scheme: str) -> Hop:
+        """Return what is added to the requests of a client; it may have many connections."""
+        hop = self._hops.get((peer, scheme))
+        if hop is None:
+            if len(self._hops) >= _KEPT_HOPS:
+                self._hops.clear()
+            self._hops[peer, scheme] = hop = Hop(peer, scheme)
+        return hop
 
     def now(self) -> float:
         """Return the moment, in clock seconds."""
@@ -87,7 +99,7 @@ class Front(Host):
     def __init__(self, proxy: Proxy, listener: str, peer: str, scheme: str) -> None:
         self.proxy: Final = proxy
         self.listener: Final = listener
-        self.hop: Final = Hop(peer, scheme)
+        self.hop: Final = proxy.hop(peer, scheme)
 
     def stream_opened(self, stream: Stream, fields: Fields, end: bool) -> None:
         """Begin an exchange for a request."""

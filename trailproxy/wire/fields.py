@@ -29,12 +29,15 @@ from trailproxy.wire.field import (
     Recurring,
     consists_of,
     octet_set,
+    share,
     show,
     token_of,
 )
 
 NO_LENGTH: Final = -1
 BAD_LENGTH: Final = -2
+
+_LISTS_LIMIT: Final = 256  # lists shared by all connections of this process
 
 _ALPHANUMERIC: Final = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _METHOD_OCTETS: Final = octet_set(_ALPHANUMERIC + b"!#$%&'*+-.^_`|~")
@@ -334,3 +337,25 @@ def _authority_fault(fields: Fields) -> str:
     if authority is not None and host is not None and host.lower() != authority.lower():
         return "host differs from :authority"
     return ""
+
+
+_lists: Final[dict[tuple[Recurring | None, ...], Fields]] = {}
+
+
+def share_list(fields: Fields) -> Fields:
+    """Return the one object that stands for a list that recurs, in the whole process.
+
+    What hundreds of connections say alike is then worked out once, and lies in the
+    processor's cache. A list with a field too large to be shared stands for itself.
+    """
+    items = [share(field) for field in fields.items]
+    key = tuple([field.recurring for field in items])
+    known = _lists.get(key)
+    if known is None:
+        known = Fields(items, fields.size)
+        known.recurring = Recurring()
+        if None not in key:
+            if len(_lists) >= _LISTS_LIMIT:
+                _lists.clear()
+            _lists[key] = known
+    return known

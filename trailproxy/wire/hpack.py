@@ -18,7 +18,7 @@ from mypy_extensions import i64, u8
 from trailproxy.wire import huffman
 from trailproxy.wire.errors import ErrorCode
 from trailproxy.wire.field import SECRET, Field, Recurring, share
-from trailproxy.wire.fields import Fields
+from trailproxy.wire.fields import Fields, share_list
 from trailproxy.wire.hpack_table import (
     NAME_PLACE,
     STATIC,
@@ -79,9 +79,7 @@ class Decoder:
 
     def _recur(self, block: bytes, fields: Fields) -> Fields:
         """A block came a second time: its fields are worth sharing."""
-        shared = Fields([share(field) for field in fields.items])
-        shared.recurring = Recurring()
-        self._known[block] = shared
+        self._known[block] = shared = share_list(fields)
         return shared
 
     def _read(self, block: bytes) -> Fields:
