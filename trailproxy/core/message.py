@@ -8,6 +8,8 @@ list that recurs is worked out once, and kept with it.
 from collections.abc import Iterable
 from typing import Final, final
 
+from mypy_extensions import mypyc_attr
+
 from trailproxy.core.clock import DateStamp
 from trailproxy.wire.errors import HTTP2Error
 from trailproxy.wire.field import (
@@ -51,6 +53,7 @@ NEVER_TRAILERS: Final = frozenset(
 )
 
 
+@mypyc_attr(acyclic=True)
 @final
 class Hop:
     """What this hop adds to the requests of one client, on all its connections."""
@@ -73,6 +76,7 @@ class Hop:
         return self._host
 
 
+@mypyc_attr(acyclic=True)
 @final
 class Request:
     """What a request head says, and what goes to the upstream in its place."""
@@ -90,6 +94,7 @@ class Request:
         self.relayed: Final = request_to_relay(head, hop)
 
 
+@mypyc_attr(acyclic=True)
 @final
 class _Asked:
     """What was worked out of a recurring head, for each of some clients."""
@@ -167,6 +172,7 @@ def _one_hop_less(head: Fields, field: Field) -> Field:
     return Field(field.name, b"%d" % max(int(field.value[:9]) - 1, 0))
 
 
+@mypyc_attr(acyclic=True)
 @final
 class _Response:
     """What goes to the client in a recurring head's place; on one date, if it had none."""

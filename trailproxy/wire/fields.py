@@ -9,7 +9,7 @@ Order, duplicates and never-indexed marks are kept as the sender chose them.
 from collections.abc import Iterable, Iterator
 from typing import Final, final
 
-from mypy_extensions import i64
+from mypy_extensions import i64, mypyc_attr
 
 from trailproxy.wire.errors import HTTP2Error
 from trailproxy.wire.field import (
@@ -59,6 +59,7 @@ class Kind:
 _KINDS: Final = ("request", "response", "trailers")
 
 
+@mypyc_attr(acyclic=True)
 @final
 class Fields:
     """An immutable list of field lines with its cached verdicts."""
