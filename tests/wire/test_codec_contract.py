@@ -158,6 +158,36 @@ def test_events_are_the_same_for_every_split(name: str, step: int) -> None:
     assert isinstance(told[-1], ConnectionFault)
 
 
+@pytest.mark.parametrize("name", CODECS)
+def test_pieces_are_the_output_in_its_order_once(name: str) -> None:
+    whole, pieces = [Seat(name, Role.CLIENT, WireParams()) for _ in range(2)]
+    for seat in (whole, pieces):
+        sid = seat.codec.open_stream()
+        seat.codec.send_head(sid, Fields.of(POST), end=False)
+        for size in (10, 20_000, 2048, 0):
+            seat.codec.send_data(sid, b"x" * size, end=not size)
+        seat.codec.ping(b"12345678")
+    taken = pieces.codec.take_pieces()
+    assert b"".join(taken) == whole.codec.take_output()
+    assert b"" not in taken
+    assert pieces.codec.take_pieces() == []
+
+
+@pytest.mark.parametrize("name", CODECS)
+@pytest.mark.parametrize("cut", [1, 8, 9, 10, 5000, 16_392, 16_393, 16_394, 20_000])
+def test_a_frame_may_end_in_the_next_read_with_others_behind_it(name: str, cut: int) -> None:
+    seat = Seat(name, Role.SERVER, WireParams())
+    seat.hear(seat.scribe.headers(1, POST))
+    octets = frames.data(1, b"a" * 16_384) + frames.data(1, b"b" * 5000) + frames.data(1, b"c")
+    told = seat.heads(octets[:cut]) + seat.heads(octets[cut:])
+    assert [event.data[:1] for event in told if isinstance(event, DataReceived)] == [
+        b"a",
+        b"b",
+        b"c",
+    ]
+    assert sum(event.credit for event in told if isinstance(event, DataReceived)) == 21_385
+
+
 # -- 2. a malformed message costs its stream -------------------------------------------------
 
 MALFORMED = {

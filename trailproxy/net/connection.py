@@ -23,6 +23,8 @@ from trailproxy.wire.fields import Fields
 
 Pairs = Iterable[tuple[str | bytes, str | bytes]]
 
+_LARGE_READ: Final = 128 * 1024  # octets of a read behind which the next one waits already
+_MOST_HEARD: Final = 1_000_000  # octets of such reads that share their writes
 _HIGH_WATER: Final = 256 * 1024  # octets in the socket's buffer before lanes wait
 _CONTROL_LIMIT: Final = 1024 * 1024  # octets of answers nobody reads before we stop reading too
 _PATIENCE_S: Final = 10  # for the preface, and for a peer that reads nothing and has no streams
@@ -64,6 +66,7 @@ class AsyncConnection:
         self._first: bytes | None = None  # what has come of a client's preface; None: all
         self._overdue = 0  # seconds that something has been waited for
         self._eof_sent = False
+        self._secure = False  # TLS
         self.connected = False  # there is a socket
         self._channels: Final[dict[int, Channel]] = {}
         self._changed: Final = asyncio.Event()
@@ -80,6 +83,7 @@ class AsyncConnection:
         """Take the socket, and say SETTINGS."""
         self.transport = cast("asyncio.Transport", transport)
         self.connected = True
+        self._secure = transport.get_extra_info("ssl_object") is not None
         self.transport.set_write_buffer_limits(high=_HIGH_WATER)
         self.core = self._build(self)
         self.core.wake = self._wake
@@ -98,10 +102,7 @@ class AsyncConnection:
             self.core.receive(data)
         finally:
             CLOCK.go_on()
-            _round.hearing = False
-            due, _round.due = _round.due, []
-            for connection in due:
-                connection.flush()
+            _round.end(len(data), self._loop)
         if not self.core.writable and self.transport.get_write_buffer_size() > _CONTROL_LIMIT:
             self.transport.pause_reading()
 
@@ -153,9 +154,13 @@ class AsyncConnection:
         self._changed.set()
         if self._first is not None or self._eof_sent or self.transport.is_closing():
             return
-        output = self.core.codec.take_output()
-        if output:
-            self.transport.write(output)
+        pieces = self.core.codec.take_pieces()
+        if len(pieces) == 1:
+            self.transport.write(pieces[0])
+        elif pieces and self._secure:
+            self.transport.write(b"".join(pieces))  # a TLS record for each would be many
+        elif pieces:
+            self.transport.writelines(pieces)
         if self.core.closing:
             self._close_softly()
 
@@ -292,12 +297,34 @@ class _Round:
     """Who has something to write once the read that is being heard is over.
 
     To wait for the loop to come round, so that there is one write a connection and
-    round, costs a request that is alone on its way 1.2 times the CPU.
+    round, costs a request that is alone on its way 1.2 times the CPU. Large reads
+    follow each other without a round between them: a few of them share their writes,
+    which saves a fifth of the CPU. All of them would not: what is written has to be
+    in the cache still.
     """
 
     def __init__(self) -> None:
         self.hearing = False
         self.due: list[AsyncConnection] = []
+        self._heard = 0  # octets of large reads since the last flush
+
+    def end(self, octets: int, loop: asyncio.AbstractEventLoop) -> None:
+        """Be told that a read is over: what came of it is written, now or with the next ones."""
+        self.hearing = False
+        if not self.due:
+            return
+        self._heard += octets
+        if octets < _LARGE_READ or self._heard >= _MOST_HEARD:
+            self.flush()
+        elif self._heard == octets:
+            loop.call_soon(self.flush)  # there may be no next one
+
+    def flush(self) -> None:
+        """Write it."""
+        self._heard = 0
+        due, self.due = self.due, []
+        for connection in due:
+            connection.flush()
 
 
 _round: Final = _Round()

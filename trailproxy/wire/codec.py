@@ -61,9 +61,13 @@ class Codec:
         """Take what was read from the socket; return what the peer told us, in order."""
         raise NotImplementedError
 
-    def take_output(self) -> bytes:
-        """Return what must be written to the socket, once."""
+    def take_pieces(self) -> list[bytes]:
+        """Return what must be written to the socket, once; large bodies are pieces of their own."""
         raise NotImplementedError
+
+    def take_output(self) -> bytes:
+        """Return the same in one piece."""
+        return b"".join(self.take_pieces())
 
     def open_stream(self) -> i64:
         """Return the id of the next stream of ours, or 0 when the ids are used up."""

@@ -51,17 +51,13 @@ class FrameWriter:
         self._gathered = BytesWriter()
         self._pieces: list[bytes] = []  # what stands before the gathering
 
-    def take(self) -> bytes:
-        """Return all of it, once."""
-        if not self._pieces and not len(self._gathered):
-            return b""
-        output = self._gathered.getvalue()
-        self._gathered = BytesWriter()
-        if self._pieces:
-            self._pieces.append(output)
-            output = b"".join(self._pieces)
-            self._pieces = []
-        return output
+    def take(self) -> list[bytes]:
+        """Return all of it, once, in the order it was written."""
+        pieces, self._pieces = self._pieces, []
+        if len(self._gathered):
+            pieces.append(self._gathered.getvalue())
+            self._gathered = BytesWriter()
+        return pieces
 
     def raw(self, octets: bytes) -> None:
         """Write octets that are no frame: the preface."""

@@ -82,9 +82,22 @@ class Inbound:
         standing.events = events
         if self._preface_left:
             data = self._take_preface(data)
-        if self._rest:
+        start: i64 = 0
+        if len(self._rest) >= HEAD:
+            # only the frame that was begun is copied, not the whole read behind it
+            missing = HEAD + (number_at(self._rest, 0) >> 8) - len(self._rest)
+            start = min(missing, len(data))
+            self._hear(self._rest + data[:start], 0)
+        elif self._rest:
             data = self._rest + data
-        position: i64 = 0
+        if start < len(data):
+            self._hear(data, start)
+        standing.events = _NO_EVENTS  # what was read is not to be kept until the next read
+        return events
+
+    def _hear(self, data: bytes, position: i64) -> None:
+        """Hear the whole frames from `position` on, and keep the rest."""
+        standing = self._standing
         size: i64 = len(data)
         while size - position >= HEAD and not standing.broken:
             # one read of eight octets: 2 ns, where octet by octet takes 10
@@ -101,8 +114,6 @@ class Inbound:
             self._on_frame(head >> 32 & 0xFF, head >> 24 & 0xFF, sid, data, start, end)
             position = end
         self._rest = data[position:] if position < size and not standing.broken else _NOTHING
-        standing.events = _NO_EVENTS  # what was read is not to be kept until the next read
-        return events
 
     def _take_preface(self, data: bytes) -> bytes:
         expected = self._preface_left

@@ -69,8 +69,8 @@ class NativeCodec(Codec):
 
     # -- sending -------------------------------------------------------------------------
 
-    def take_output(self) -> bytes:
-        """Return what must be written to the socket, once."""
+    def take_pieces(self) -> list[bytes]:
+        """Return what must be written to the socket, once; large bodies are pieces of their own."""
         return self._writer.take()
 
     def open_stream(self) -> i64:

@@ -32,9 +32,10 @@ class H2Codec(Codec):
 
     # -- sending -------------------------------------------------------------------------
 
-    def take_output(self) -> bytes:
-        """Return what must be written to the socket, once."""
-        return self._h2.data_to_send()
+    def take_pieces(self) -> list[bytes]:
+        """Return what must be written to the socket, once; h2 keeps it in one piece."""
+        output = self._h2.data_to_send()
+        return [output] if output else []
 
     def open_stream(self) -> int:
         """Return the id of the next stream of ours, or 0 when the ids are used up."""
