@@ -4,7 +4,8 @@ They are the cases of the tests that h2 4.4.1 is published with, read one by one
 code is ours, and so is the expectation where RFC 9113 leaves a choice: h2 ends the
 connection where we reset a stream. Every case is told to every codec. Those on field
 lists and messages stand in `test_published_fields`, those on streams and windows in
-`test_published_streams`; what the contract tells already is not told again.
+`test_published_streams` and `test_published_windows`; what the contract tells already
+is not told again.
 
 Left out is what cannot happen here, or is nobody's promise:
 
