@@ -181,3 +181,14 @@ def test_a_pool_that_is_full_is_forgotten_and_filled_again() -> None:
     for number in [*range(4500), *range(100)]:
         block = b"\x40\x05x-num\x04%04d" % number + b"\xbe\xbf" * (number > 0)
         assert _lines(ours.decode(block)) == theirs.decode(block)
+
+
+def test_an_encoder_forgets_wire_forms_when_there_are_too_many() -> None:
+    """Lists that recur, none of which takes a place: only their forms are kept."""
+    heard_by, sent_by, read_by = Decoder(MOST), Encoder(), hpack.Decoder(max_header_list_size=MOST)
+    for number in [*range(300), 0, 1]:
+        block = b"\x00\x05x-num\x7f\xc9\x07" + b"%01096d" % number  # too large for a place
+        for _ in range(4):
+            heard = heard_by.decode(block)
+            (read,) = read_by.decode(sent_by.encode(heard), raw=True)
+            assert bytes(read[1]) == b"%01096d" % number

@@ -59,6 +59,7 @@ def written(codec: Codec, kind: int) -> list[tuple[int, bytes]]:
 
 RACERS = {
     "body": frames.data(3, b"x", end=True),
+    "trailers": frames.raw(1, 5, 3, b"\0\5x-sum\0011"),
     "window": frames.window_update(3, 9),
     "reset": frames.rst(3),
     "bad window": frames.raw(8, 0, 3, b"\0\0\0\0"),
