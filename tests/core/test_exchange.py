@@ -480,12 +480,39 @@ def test_an_answer_waits_for_a_slow_client() -> None:
     table.is_clean()
 
 
+def test_an_answer_without_a_route_has_no_deadline() -> None:
+    table = Table(client_window=5, deadlines=_deadlines(total=9.0))
+    table.client.holds = True
+    table.proxy.router = Router(())
+    table.client.opens(request(end=True))
+    table.advance(60)
+    assert table.proxy.active == 1
+    for _ in range(20):
+        table.client.grants(5)
+    _, body = _answer(table)
+    assert body == b"trailproxy: no route takes this request\n"
+    table.is_clean()
+
+
 def _any_path(table: Table) -> Route:
     (route,) = table.proxy.router.routes
     return Route(name="tunnel", share=route.share)
 
 
 # -- the record, and what is left over -----------------------------------------------------------
+
+
+def test_the_wait_for_a_head_is_told_of_relayed_responses_only() -> None:
+    table = Table()
+    table.client.opens(request(end=True))
+    table.advance(1.5)
+    table.server.says(head(103), head(200, end=True))
+    table.client.opens(request(end=True))
+    table.server.says(reset())
+    relayed, answered = table.notes.finished
+    assert relayed.response_head_seconds == 1.5
+    assert answered.answered
+    assert answered.response_head_seconds is None
 
 
 def test_the_record_tells_the_whole_story() -> None:

@@ -188,3 +188,14 @@ def test_what_may_not_travel_is_refused_when_it_is_ours() -> None:
 )
 def test_what_is_grpc(content_type: str, grpc: bool) -> None:
     assert is_grpc(Fields.of([("content-type", content_type)])) is grpc
+
+
+def test_a_request_that_recurs_is_rewritten_once_for_each_hop() -> None:
+    head, once = _request(), _request(("x-once", "1"))
+    head.recurring = Recurring()
+    one, other = Hop("192.0.2.7", "http"), Hop("198.51.100.1", "http")
+    first = understand(head, one)
+    assert understand(head, one) is first
+    assert understand(head, other).relayed.get(b"x-forwarded-for") == b"198.51.100.1"
+    assert understand(head, one).relayed == first.relayed
+    assert understand(once, one) is not understand(once, one)

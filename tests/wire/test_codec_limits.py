@@ -1,5 +1,7 @@
 """Where a codec stops, and where it must not: GOAWAY races, bad settings, bounded tables."""
 
+from collections.abc import Callable
+
 import pytest
 
 from tests.support import frames
@@ -57,6 +59,7 @@ def written(codec: Codec, kind: int) -> list[tuple[int, bytes]]:
 
 RACERS = {
     "body": frames.data(3, b"x", end=True),
+    "trailers": frames.raw(1, 5, 3, b"\0\5x-sum\0011"),
     "window": frames.window_update(3, 9),
     "reset": frames.rst(3),
     "bad window": frames.raw(8, 0, 3, b"\0\0\0\0"),
@@ -172,3 +175,37 @@ def test_a_second_reset_is_not_written(client: Peer) -> None:
     codec.reset(sid, ErrorCode.CANCEL)
     codec.reset(sid, ErrorCode.CANCEL)
     assert written(codec, 3) == [(sid, b"\0\0\0\x08")]
+
+
+LATE = {
+    "body": lambda scribe: frames.data(1, b"x") * 3,
+    "trailers": lambda scribe: scribe.headers(1, [("x-sum", "1")], end=True),
+}
+
+
+@pytest.mark.parametrize("late", LATE.values(), ids=LATE)
+def test_what_comes_behind_our_reset_of_an_old_stream_is_ignored(
+    server: Peer, late: Callable[[Scribe], bytes]
+) -> None:
+    """A stream may live while thousands pass, and its peer be in the middle of a message."""
+    codec, scribe = server
+    codec.receive(scribe.headers(1, POST))
+    for sid in range(3, 4001, 2):
+        codec.receive(scribe.headers(sid, GET, end=True))
+        codec.send_head(sid, Fields.of(OK), end=True)
+    codec.reset(1, ErrorCode.CANCEL)
+    codec.take_output()
+    assert told(codec.receive(late(scribe))) == []
+    assert written(codec, 3) == []
+
+
+def test_the_last_five_hundred_resets_are_remembered(server: Peer) -> None:
+    codec, scribe = server
+    for sid in range(1, 4001, 2):
+        codec.receive(scribe.headers(sid, POST))
+        codec.reset(sid, ErrorCode.CANCEL)
+    late = b"".join([frames.data(sid, b"x") for sid in range(3001, 4001, 2)])
+    assert told(codec.receive(late)) == []
+    (forgotten,) = told(codec.receive(frames.data(1, b"x") * 3))
+    assert isinstance(forgotten, StreamFault)
+    assert forgotten.code == ErrorCode.STREAM_CLOSED

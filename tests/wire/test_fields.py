@@ -28,6 +28,12 @@ def test_anything_else_is_refused_by_name(pair: tuple[str, str], named: str) -> 
         Fields.of([pair])
 
 
+@pytest.mark.parametrize("item", ["x-a", ("x-a",), ("x-a", "1", "2"), {"x-a": "1"}, None])
+def test_what_is_no_pair_is_refused(item: object) -> None:
+    with pytest.raises(HTTP2Error, match="a field is a name and a value"):
+        Fields.of([item])  # type: ignore[list-item]
+
+
 def test_a_field_passes_as_it_is() -> None:
     field = Field(b"authorization", b"x", never_indexed=True)
     (kept,) = Fields.of([field])

@@ -102,19 +102,17 @@ class Streams:
 
     def remember(self, sid: i64, fate: i64) -> None:
         """Note what became of a stream other than that it ended well."""
-        oldest = self.highest - _SPAN
-        if sid > oldest:
-            fates = self._fates
-            fates[sid] = fate
-            if len(fates) > 2 * _REMEMBERED:
-                for old in [known for known in fates if known <= oldest]:
-                    del fates[old]
+        fates = self._fates
+        fates[sid] = fate
+        if len(fates) > 2 * _REMEMBERED:
+            # the first to go, not the lowest ids: what is late is late behind a stream's end
+            for old in list(fates)[:_REMEMBERED]:
+                del fates[old]
 
     def fate(self, sid: i64) -> i64:
         """Return what became of a stream that is not open."""
-        if sid > self.highest or sid <= self.highest - _SPAN:
-            return FORGOTTEN
-        return self._fates.get(sid, ENDED)
+        recent = self.highest - _SPAN < sid <= self.highest
+        return self._fates.get(sid, ENDED if recent else FORGOTTEN)
 
     def change_initial_window(self, size: i64) -> bool:
         """RFC 9113 section 6.9.2; False if a stream's window would go beyond 2^31-1."""

@@ -6,6 +6,7 @@ h2 gives HPACK, the stream states and the windows. What it receives is judged in
 
 from typing import Final, final
 
+from h2.stream import StreamState
 from hpack import NeverIndexedHeaderTuple
 
 from trailproxy.wire.codec import MAX_SID, Codec, Role, WireParams
@@ -46,7 +47,7 @@ class H2Codec(Codec):
         """Send a request head, an interim head or a response head."""
         kind = Kind.REQUEST if self._client else Kind.RESPONSE
         _vet(fields, kind)
-        if self._client and sid not in self._h2.streams:
+        if self._client and sid > self._h2.highest_outbound_stream_id:
             self._inbound.ledgers[sid] = Ledger(False, method=fields.get(b":method") or b"")
         else:
             self._live(sid)
@@ -83,7 +84,8 @@ class H2Codec(Codec):
             self._inbound.bury(sid, "ours")
 
     def _live(self, sid: int) -> None:
-        if sid not in self._h2.streams:
+        stream = self._h2.streams.get(sid)
+        if stream is None or stream.state_machine.state is StreamState.HALF_CLOSED_LOCAL:
             raise HTTP2Error(f"stream {sid} is over", ErrorCode.STREAM_CLOSED)
 
     # -- windows and the connection ------------------------------------------------------

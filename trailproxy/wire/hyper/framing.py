@@ -86,6 +86,9 @@ class FrameReader:
         return data[len(given) :]
 
     def _parse(self, head: bytes, payload: bytes) -> Frame:
+        if head[3] == SettingsFrame.type and head[4] & 1 and payload:
+            # hyperframe calls it a protocol error (section 6.5)
+            raise FramingError(ErrorCode.FRAME_SIZE_ERROR, "an acknowledgement with settings")
         try:
             frame, _ = Frame.parse_frame_header(memoryview(head))
             if not isinstance(frame, PriorityFrame | WindowUpdateFrame | AltSvcFrame):
