@@ -29,7 +29,7 @@ endif
 
 .DEFAULT_GOAL := help
 .PHONY: help run build pure test testpure testh2 contract e2e soak fuzz memcheck bench growth publish \
-	instructions check lint types rooms rules fmt lock tools clean
+	micro instructions check lint types rooms rules fmt lock tools clean
 
 help: ## list the verbs
 	@sed -n 's/^\([a-z0-9]*\):.*## /\1|/p' $(MAKEFILE_LIST) | \
@@ -88,6 +88,10 @@ growth: $(STAMP) tools ## how the cost grows with streams, connections, fields, 
 
 publish: $(STAMP) ## write the last measurements into the README, with their plots
 	$(BIN)/python -m benchmarks.publish
+
+micro: $(STAMP) ## each part of the codec by itself, both codecs side by side
+	$(BIN)/python -m pytest benchmarks/test_micro.py --benchmark-disable-gc --benchmark-group-by func \
+		--benchmark-columns median,iqr,ops --benchmark-sort name
 
 instructions: TOOLS := valgrind
 instructions: PACKAGES := valgrind
