@@ -28,8 +28,8 @@ export TRAILPROXY_REQUIRE_TOOLS ?= 1
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help run build pure test testpure testh2 contract e2e soak bench growth publish instructions \
-	check lint types rooms rules fmt lock tools clean
+.PHONY: help run build pure test testpure testh2 contract e2e soak fuzz memcheck bench growth publish \
+	micro instructions check lint types rooms rules fmt lock tools clean
 
 help: ## list the verbs
 	@sed -n 's/^\([a-z0-9]*\):.*## /\1|/p' $(MAKEFILE_LIST) | \
@@ -64,6 +64,20 @@ e2e: $(STAMP) tools ## tests over real sockets, with real peers
 soak: $(STAMP) ## two minutes of mixed traffic and faults; nothing may be left over
 	$(BIN)/python -m benchmarks.soak
 
+# FUZZ='--seconds 600 --seed 2' runs longer, and from another seed.
+fuzz: $(STAMP) ## a minute of hostile peers; nothing may break, hang, leak or be miscounted
+	$(BIN)/python -m benchmarks.fuzz $(FUZZ)
+
+# The compiled code is built for AddressSanitizer, run, and built again as it is meant to be.
+memcheck: SANITIZER := -fsanitize=address
+memcheck: $(STAMP) ## the same on compiled code, where every access to memory is checked
+	CFLAGS="$(SANITIZER) -O1 -g -fno-omit-frame-pointer" LDFLAGS="$(SANITIZER)" \
+		$(BIN)/python hatch_build.py
+	LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libstdc++.so)" \
+		ASAN_OPTIONS=detect_leaks=0:quarantine_size_mb=16 PYTHONMALLOC=malloc \
+		$(BIN)/python -m benchmarks.fuzz $(FUZZ); \
+		result=$$?; $(BIN)/python hatch_build.py && exit $$result
+
 bench growth: TOOLS += nghttpd
 bench growth: PACKAGES += nghttp2-server
 bench: $(STAMP) tools $(VENV)/.peers ## measure beside every other proxy found on this machine
@@ -74,6 +88,10 @@ growth: $(STAMP) tools ## how the cost grows with streams, connections, fields, 
 
 publish: $(STAMP) ## write the last measurements into the README, with their plots
 	$(BIN)/python -m benchmarks.publish
+
+micro: $(STAMP) ## each part of the codec by itself, both codecs side by side
+	$(BIN)/python -m pytest benchmarks/test_micro.py --benchmark-disable-gc --benchmark-group-by func \
+		--benchmark-columns median,iqr,ops --benchmark-sort name
 
 instructions: TOOLS := valgrind
 instructions: PACKAGES := valgrind

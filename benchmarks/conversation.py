@@ -20,6 +20,7 @@ from trailproxy.wire import Role, WireParams, make_codec
 
 #: What one side of the proxy heard: whether it came from the server, and the octets in hex.
 Heard = tuple[bool, str]
+Tape = list[list[Heard]]  # exchange by exchange
 Talk = Callable[[int], tuple[Said, ...]]
 
 AGENT: Final = "bench/1.0"
@@ -108,15 +109,14 @@ class Stand(Table):
         return list(self.heard)
 
 
-def record(codec: str, talk: Talk, exchanges: int) -> list[list[Heard]]:
+def record(codec: str, talk: Talk, exchanges: int) -> Tape:
     """Hold a conversation with real peers; return what the proxy heard, exchange by exchange."""
     stand = Stand(codec)
     return [stand.exchange(talk(number)) for number in range(exchanges)]
 
 
-def play(codec: str, tape: list[list[Heard]]) -> int:
+def play(stand: Stand, tape: Tape) -> int:
     """Let a fresh proxy hear it again, peers silent; return how many exchanges it finished."""
-    stand = Stand(codec)
     cores = {False: stand.client.core, True: stand.server.core}
     for exchange in tape:
         for from_server, octets in exchange:
@@ -130,7 +130,7 @@ def main(codec: str, tape: str, exchanges: str) -> int:
     """Play the first exchanges of a tape; 1 if the proxy did not finish every one."""
     gc.disable()
     heard = json.loads(Path(tape).read_text())[: int(exchanges)]
-    return int(play(codec, heard) != int(exchanges))
+    return int(play(Stand(codec), heard) != int(exchanges))
 
 
 if __name__ == "__main__":

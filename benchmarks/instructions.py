@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.conversation import TALKS, record
-from benchmarks.peers import default_codec
 from benchmarks.process import ROOT
 from trailproxy.wire import CODECS
 
@@ -30,6 +29,9 @@ TOLERANCE: Final = 0.03
 EXCHANGES: Final = 50
 WITHIN_S: Final = 300
 STEADY: Final = {"PYTHONHASHSEED": "0", "PYTHONPATH": str(ROOT)}
+PURE: Final = "pure"
+COMPILED: Final = "compiled"
+BUILDS: Final = (COMPILED, PURE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +42,14 @@ class Counter:
     command: tuple[str, ...]
     found: re.Pattern[str]
 
-    def count(self, argv: Sequence[str]) -> int | None:
+    def count(self, argv: Sequence[str], build: str = PURE) -> int | None:
         """Run a program; return its instructions, or None if they cannot be counted here."""
         said = subprocess.run(
             [*self.command, *argv],
             capture_output=True,
             text=True,
             cwd=ROOT,
-            env={"PATH": os.environ.get("PATH", os.defpath), **STEADY},
+            env=_surroundings_of(build),
             timeout=WITHIN_S,
             check=False,
         )
@@ -81,15 +83,34 @@ def counter() -> Counter | None:
     return None
 
 
-def per_exchange(chosen: Counter, codec: str, talk: str, directory: Path) -> float | None:
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What is counted: one codec, in one build of the package."""
+
+    codec: str
+    build: str
+
+    @property
+    def key(self) -> str:
+        """The name its baseline goes by."""
+        return f"{'.'.join(platform.python_version_tuple()[:2])} {self.build} {self.codec}"
+
+
+def per_exchange(chosen: Counter, kind: Kind, talk: str, directory: Path) -> float | None:
     """Count what one exchange of a conversation costs."""
     tape = directory / f"{talk}.json"
-    tape.write_text(json.dumps(record(codec, TALKS[talk], 2 * EXCHANGES)))
-    play = [sys.executable, "-m", "benchmarks.conversation", codec, str(tape)]
+    tape.write_text(json.dumps(record(kind.codec, TALKS[talk], 2 * EXCHANGES)))
+    play = [sys.executable, "-m", "benchmarks.conversation", kind.codec, str(tape)]
     # Once uncounted: it leaves the bytecode behind, which none of the counted runs may compile.
-    subprocess.run([*play, str(EXCHANGES)], cwd=ROOT, timeout=WITHIN_S, check=True)
-    once, twice = [chosen.count([*play, str(times * EXCHANGES)]) for times in (1, 2)]
+    env = _surroundings_of(kind.build)
+    subprocess.run([*play, str(EXCHANGES)], cwd=ROOT, env=env, timeout=WITHIN_S, check=True)
+    once, twice = [chosen.count([*play, str(times * EXCHANGES)], kind.build) for times in (1, 2)]
     return None if once is None or twice is None else (twice - once) / EXCHANGES
+
+
+def _surroundings_of(build: str) -> dict[str, str]:
+    path = {"PATH": os.environ.get("PATH", os.defpath)}
+    return {**path, **STEADY, **({"TRAILPROXY_PURE": "1"} if build == PURE else {})}
 
 
 # -- comparing -------------------------------------------------------------------------------
@@ -102,18 +123,13 @@ def build() -> str:
         for name, module in sys.modules.items()
         if name.startswith("trailproxy.")
     ]
-    return "pure" if all(file.endswith(".py") for file in files) else "compiled"
+    return PURE if all(file.endswith(".py") for file in files) else COMPILED
 
 
 def surroundings(chosen: Counter, codec: str) -> dict[str, str]:
     """Return what counts depend on besides the code: they are compared only with their like."""
     python = f"{platform.python_version()}, {platform.python_compiler()}"
     return {"counter": chosen.name, "python": python, "codec": codec}
-
-
-def key() -> str:
-    """Return the name a baseline goes by."""
-    return f"{'.'.join(platform.python_version_tuple()[:2])} {build()}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,9 +168,28 @@ def compare(
 def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.instructions", description=__doc__)
-    parser.add_argument("--codec", choices=CODECS, default=default_codec())
+    parser.add_argument("--codec", choices=CODECS, help="this one only")
+    parser.add_argument("--build", choices=BUILDS, help="this one only")
     parser.add_argument("--save", action="store_true", help="make this the baseline")
     return parser.parse_args(argv)
+
+
+def kinds(codec: str | None, only: str | None) -> list[Kind]:
+    """Return what is to be counted: each codec, as it was written and, if it was, compiled."""
+    here = (build(), PURE) if build() == COMPILED else (PURE,)
+    return [
+        Kind(name, each)
+        for each in here
+        for name in CODECS
+        if only in (None, each) and codec in (None, name)
+    ]
+
+
+def count(tool: Counter, kind: Kind) -> dict[str, float]:
+    """Count one kind, conversation by conversation; what cannot be counted is left out."""
+    with tempfile.TemporaryDirectory(prefix="trailproxy-instructions-") as name:
+        counted = {talk: per_exchange(tool, kind, talk, Path(name)) for talk in TALKS}
+    return {talk: count for talk, count in counted.items() if count is not None}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -164,23 +199,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     if tool is None:
         print("neither valgrind nor perf can count instructions here: nothing is compared")
         return 0
-    with tempfile.TemporaryDirectory(prefix="trailproxy-instructions-") as name:
-        counted = {talk: per_exchange(tool, chosen.codec, talk, Path(name)) for talk in TALKS}
-    counts = {talk: count for talk, count in counted.items() if count is not None}
-    if counts.keys() != TALKS.keys():
-        print(f"{tool.name} could not count: {', '.join(TALKS.keys() - counts.keys())}")
+    wanted = kinds(chosen.codec, chosen.build)
+    if not wanted:
+        print("the package is not compiled here; `make build` does it")
         return 1
     baselines = json.loads(BASELINE.read_text()) if BASELINE.exists() else {}
-    here = surroundings(tool, chosen.codec)
-    found = compare(counts, baselines.get(key(), {}), here)
-    print(f"{key()} ({', '.join(here.values())})")
-    print("\n".join(each.text for each in found))
-    if chosen.save:
-        rounded = {talk: round(count) for talk, count in counts.items()}
-        baselines[key()] = {**here, "per_exchange": rounded}
-        BASELINE.write_text(json.dumps(baselines, indent=2, sort_keys=True) + "\n")
-        return 0
-    return int(any(each.grown for each in found))
+    grown = False
+    for kind in wanted:
+        counts = count(tool, kind)
+        if counts.keys() != TALKS.keys():
+            print(f"{tool.name} could not count: {', '.join(TALKS.keys() - counts.keys())}")
+            return 1
+        here = surroundings(tool, kind.codec)
+        found = compare(counts, baselines.get(kind.key, {}), here)
+        print(f"{kind.key} ({', '.join(here.values())})")
+        print("\n".join(each.text for each in found), flush=True)
+        if chosen.save:
+            rounded = {talk: round(count) for talk, count in counts.items()}
+            baselines[kind.key] = {**here, "per_exchange": rounded}
+            BASELINE.write_text(json.dumps(baselines, indent=2, sort_keys=True) + "\n")
+        grown = grown or any(each.grown for each in found)
+    return int(grown and not chosen.save)
 
 
 if __name__ == "__main__":

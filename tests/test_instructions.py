@@ -3,8 +3,8 @@
 import pytest
 
 from benchmarks import instructions
-from benchmarks.conversation import TALKS, play, record
-from benchmarks.instructions import COUNTERS, Comparison, build, compare
+from benchmarks.conversation import TALKS, Stand, play, record
+from benchmarks.instructions import COUNTERS, Comparison, build, compare, kinds
 from trailproxy.wire import CODECS
 
 HERE = {"counter": "cachegrind", "python": "3.11.7, GCC 12", "codec": "h2"}
@@ -15,8 +15,8 @@ HERE = {"counter": "cachegrind", "python": "3.11.7, GCC 12", "codec": "h2"}
 def test_the_proxy_hears_the_same_again(codec, talk):
     tape = record(codec, talk, 3)
     assert record(codec, talk, 3) == tape
-    assert play(codec, tape) == 3
-    assert play(codec, tape[:2]) == 2
+    assert play(Stand(codec), tape) == 3
+    assert play(Stand(codec), tape[:2]) == 2
 
 
 def test_requests_of_their_own_never_repeat():
@@ -73,3 +73,38 @@ def test_counts_are_compared_with_their_like_only():
 
 def test_the_build_is_known():
     assert build() in {"pure", "compiled"}
+
+
+@pytest.mark.parametrize(
+    ("here", "codec", "only", "found"),
+    [
+        ("pure", None, None, ["pure native", "pure h2"]),
+        ("compiled", "native", None, ["compiled native", "pure native"]),
+        ("compiled", None, "compiled", ["compiled native", "compiled h2"]),
+        ("pure", None, "compiled", []),
+    ],
+)
+def test_each_codec_and_each_build_has_a_baseline_of_its_own(monkeypatch, here, codec, only, found):
+    monkeypatch.setattr(instructions, "build", lambda: here)
+    assert [kind.key.split(" ", 1)[1] for kind in kinds(codec, only)] == found
+
+
+def test_what_is_saved_is_compared_with(monkeypatch, capsys, tmp_path):
+    counts = iter([{"small-get": 1000.0}, {"small-get": 1040.0}, {"small-get": 900.0}])
+    monkeypatch.setattr(instructions, "BASELINE", tmp_path / "baseline.json")
+    monkeypatch.setattr(instructions, "counter", lambda: COUNTERS[0])
+    monkeypatch.setattr(instructions, "TALKS", {"small-get": None})
+    monkeypatch.setattr(instructions, "count", lambda *_: next(counts))
+    asked = ["--codec", "native", "--build", "pure"]
+    assert instructions.main([*asked, "--save"]) == 0
+    assert instructions.main(asked) == 1
+    assert "+4.0%: GROWN" in capsys.readouterr().out
+    assert instructions.main(["--codec", "h2", "--build", "pure"]) == 0
+    assert "no baseline" in capsys.readouterr().out
+
+
+def test_what_is_not_compiled_is_not_counted(monkeypatch, capsys):
+    monkeypatch.setattr(instructions, "counter", lambda: COUNTERS[0])
+    monkeypatch.setattr(instructions, "build", lambda: "pure")
+    assert instructions.main(["--build", "compiled"]) == 1
+    assert "make build" in capsys.readouterr().out

@@ -438,6 +438,20 @@ def test_the_last_hop_answers_itself(method: str) -> None:
     assert (table.record.answered, table.record.dropped) == (True, None)
 
 
+@pytest.mark.parametrize("method", ["OPTIONS", "HEAD"])
+def test_a_reset_in_the_same_read_costs_only_its_stream(method: str) -> None:
+    table = Table()
+    table.proxy.router = Router(())
+    cut_short = table.client.codec.open_stream()
+    for part in (request(method, end=True), reset()):
+        table.client._say(cut_short, part)  # and nothing is delivered yet
+    table.client.opens(request(end=True))
+    assert table.client.core.fault is None
+    status, _ = _answer(table)
+    assert status[":status"] == "404"
+    table.is_clean()
+
+
 def test_a_hop_is_counted_down() -> None:
     table = Table()
     table.client.opens(request("OPTIONS", end=True, max_forwards="3"))

@@ -134,6 +134,22 @@ def test_a_huge_compression_table_is_not_taken_up(server: Peer) -> None:
     assert b"\x3f\xe1\xff\x03" in block, "the table size last told is 64 KiB (RFC 7541 6.3)"
 
 
+@pytest.mark.parametrize(
+    ("sizes", "told_first"),
+    [((8192, 100), b"\x3f\x45"), ((8192, 0, 100), b"\x20\x3f\x45"), ((100, 100), b"\x3f\x45")],
+)
+def test_of_several_table_sizes_the_least_and_the_last_are_told(
+    server: Peer, sizes: tuple[int, ...], told_first: bytes
+) -> None:
+    codec, scribe = server
+    codec.receive(scribe.headers(1, GET, end=True))
+    for size in sizes:
+        codec.receive(frames.settings_frame(header_table_size=size))
+    codec.send_head(1, Fields.of(OK), end=True)
+    ((_, block),) = written(codec, 1)
+    assert block == told_first + b"\x88", "RFC 7541 section 4.2"
+
+
 def test_a_compression_table_beyond_what_we_allow_is_a_fault(server: Peer) -> None:
     (fault,) = told(server[0].receive(frames.raw(1, 5, 1, b"\x3f\xff\xff\x03")))
     assert isinstance(fault, ConnectionFault)

@@ -18,7 +18,7 @@ from trailproxy.core.record import Direction, Observer, Outcome, Progress, Tally
 from trailproxy.core.stream import Host, Stream
 from trailproxy.core.turns import Turns
 from trailproxy.wire.codec import Codec
-from trailproxy.wire.errors import ErrorCode
+from trailproxy.wire.errors import ErrorCode, HTTP2Error
 from trailproxy.wire.events import (
     ConnectionFault,
     DataReceived,
@@ -178,12 +178,10 @@ class Connection:
             return  # a client's GOAWAY speaks of pushed streams; there are none
         self.away = True
         why = f"upstream went away: {event.why}" if event.why else "upstream went away"
+        fault = Fault(self.side, Scope.STREAM, Cause.UPSTREAM_GOAWAY, ErrorCode.REFUSED_STREAM, why)
         for stream in self._all():
-            if stream.sid <= event.last_sid:
-                continue
-            code = ErrorCode.REFUSED_STREAM
-            fault = Fault(self.side, Scope.STREAM, Cause.UPSTREAM_GOAWAY, code, why)
-            self._drop(stream, fault)
+            if stream.sid > event.last_sid:
+                self._drop(stream, fault)
         self._changed()
 
     def lost(self, fault: Fault) -> None:
@@ -224,7 +222,11 @@ class Connection:
         stream = self.find(sid)
         if stream is None or stream.head_sent:
             return False
-        self.codec.send_head(sid, fields, end)
+        try:
+            self.codec.send_head(sid, fields, end)
+        except HTTP2Error as error:
+            if error.code != ErrorCode.STREAM_CLOSED:  # else what ended it is next in this read
+                raise
         stream.head_sent = not fields.interim
         if end:
             stream.ended = True

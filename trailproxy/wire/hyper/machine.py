@@ -29,12 +29,21 @@ class _PlainEncoder(Encoder):
 
     It shifts one huge integer: 7 ms for a value of 4,000 octets, 870 ms for one of
     60,000, with the loop standing still. Plain, both take less than 0.1 ms.
+
+    Of several table sizes it would tell them all; one that is above the last is a
+    fault to the peer (RFC 7541 section 6.3), so the least and the last are told. And it
+    would forget a size that is set twice.
     """
 
     def encode(
         self, headers: Iterable[Any] | dict[Any, Any], huffman: bool = False
     ) -> bytes:  # huffman: h2 never gives it
         """Encode a field block."""
+        sizes = self.table_size_changes
+        if sizes:
+            least, last = min(sizes), sizes[-1]
+            self.table_size_changes = [last] if least == last else [least, last]
+            self.header_table.resized = True
         return super().encode(headers, huffman)
 
 
