@@ -7,7 +7,7 @@ import pytest
 from tests.support import frames
 from tests.support.frames import GET, OK, POST, Scribe
 from tests.support.seat import SMALL, Seat, broken, faults
-from trailproxy.wire import Role, WireParams, make_codec
+from trailproxy.wire import CODECS, Role, WireParams, make_codec
 from trailproxy.wire.codec import MAX_SID, PREFACE
 from trailproxy.wire.errors import ErrorCode, HTTP2Error
 from trailproxy.wire.events import (
