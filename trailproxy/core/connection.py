@@ -227,7 +227,7 @@ class Connection:
         except HTTP2Error as error:
             if error.code != ErrorCode.STREAM_CLOSED:  # else what ended it is next in this read
                 raise
-        stream.head_sent = not fields.interim
+        stream.head_sent = not (self._serves and fields.interim)
         if end:
             stream.ended = True
             self._settle(stream)

@@ -97,14 +97,20 @@ class Field:
         "sent",
         "sound",
         "static",
+        "static_name",
         "token",
         "value",
     )
 
     def __init__(
-        self, name: bytes, value: bytes, never_indexed: bool = False, token: i64 = -1
+        self,
+        name: bytes,
+        value: bytes,
+        never_indexed: bool = False,
+        token: i64 = -1,
+        static_name: i64 = -1,
     ) -> None:
-        """Keep the octets; whoever knows the name's token already gives it."""
+        """Keep the octets; who knows another field of the name gives its token and place."""
         self.name: Final = name
         self.value: Final = value
         self.never_indexed: Final = never_indexed
@@ -117,6 +123,8 @@ class Field:
         self.sound = False  # `fault` has found nothing
         self.sent = False  # by an encoder, any
         self.static: i64 = -1  # place in the static table, 0 for none; -1: nobody has looked
+        #: Place of the name in the static table, 0 for none; -1: nobody has looked.
+        self.static_name: i64 = static_name
         self.literal: bytes | None = None  # wire form outside every table, if sent before
 
     @property

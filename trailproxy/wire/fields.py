@@ -143,10 +143,11 @@ class Fields:
 
     def first(self, token: i64) -> Field | None:
         """Return the first field with this token, or None."""
-        if self._tokens < 0:
-            self._tokens = _tokens_in(self.items)
-        if not self._tokens >> token & 1:
-            return None
+        if token > OTHER_PSEUDO:  # those come first, and are found at once
+            if self._tokens < 0:
+                self._tokens = _tokens_in(self.items)
+            if not self._tokens >> token & 1:
+                return None
         for field in self.items:
             if field.token == token:
                 return field

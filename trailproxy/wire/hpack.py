@@ -20,10 +20,10 @@ from trailproxy.wire.errors import ErrorCode
 from trailproxy.wire.field import SECRET, Field, Recurring, share
 from trailproxy.wire.fields import Fields, share_list
 from trailproxy.wire.hpack_table import (
-    NAME_PLACE,
     STATIC,
     STATIC_SIZE,
     DynamicTable,
+    name_place,
     static_place,
 )
 
@@ -129,7 +129,7 @@ class Decoder:
         if place:
             known = self._entry(place)
             value, position = read_string(block, position)
-            return Field(known.name, value, never, known.token), position
+            return Field(known.name, value, never, known.token, name_place(known)), position
         name, position = read_string(block, position)
         value, position = read_string(block, position)
         return Field(name, value, never), position
@@ -311,7 +311,7 @@ def write_string(out: BytesWriter, text: bytes) -> None:
 
 def write_name(out: BytesWriter, first: i64, mask: i64, field: Field) -> None:
     """Write a name by its place in the static table, or in full."""
-    place: i64 = NAME_PLACE.get(field.name, 0)
+    place = name_place(field)
     write_integer(out, first, mask, place)
     if not place:
         _write_plain(out, field.name)

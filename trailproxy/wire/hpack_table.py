@@ -4,11 +4,10 @@ from typing import Final, final
 
 from mypy_extensions import i64
 
-from trailproxy.wire.field import METHOD, STATUS, Field, share
+from trailproxy.wire.field import Field, share
 
 _SLACK: Final = 64  # evicted entries that may lie in front before the list is cut
 
-_ENCODINGS: Final = b"accept-encoding"
 _STATIC: Final = """\
 :authority
 :method GET
@@ -93,11 +92,16 @@ NAME_PLACE: Final[dict[bytes, int]] = {
 }
 
 
+def name_place(field: Field) -> i64:
+    """Return the first place of a field's name in the static table, or 0."""
+    if field.static_name < 0:
+        field.static_name = NAME_PLACE.get(field.name, 0)
+    return field.static_name
+
+
 def static_place(field: Field) -> i64:
     """Return the place of this very field in the static table, or 0."""
-    if field.value and not METHOD <= field.token <= STATUS and field.name != _ENCODINGS:
-        return 0  # all other names stand there without a value
-    place: i64 = NAME_PLACE.get(field.name, 0)
+    place = name_place(field)
     if place:
         while place <= STATIC_SIZE and STATIC[place].name == field.name:
             if STATIC[place].value == field.value:

@@ -13,7 +13,7 @@ from typing import Final, final
 from mypy_extensions import i64, mypyc_attr
 
 _SMALLEST: Final = 16
-_LARGEST: Final = 1024  # places; more streams at once than that is what the dict is for
+_LARGEST: Final = 4096  # places; more streams at once than that is what the dict is for
 
 
 @mypyc_attr(acyclic=True)
