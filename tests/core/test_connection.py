@@ -11,7 +11,7 @@ from trailproxy.core.record import Direction, Outcome, Progress
 from trailproxy.core.stream import Stream
 from trailproxy.wire import WireParams
 from trailproxy.wire.codec import MAX_SID
-from trailproxy.wire.errors import ErrorCode
+from trailproxy.wire.errors import ErrorCode, HTTP2Error
 from trailproxy.wire.fields import Fields
 
 GET = Fields.of(request("GET").fields)
@@ -282,6 +282,16 @@ def test_sending_on_a_stream_that_cannot_take_it_is_false() -> None:
     assert not pair.core.send_data(stream.sid, b"y", end=True)
     pair.settle()
     pair.peer.hears(head(200), data(b"x", end=True))
+
+
+def test_a_head_that_must_not_reach_the_wire_is_refused_by_name() -> None:
+    pair = Pair()
+    stream = pair.takes(request())
+    with pytest.raises(HTTP2Error, match="'x y'"):
+        pair.core.send_headers(stream.sid, Fields.of([*OK, ("x y", "1")]), end=True)
+    assert pair.core.send_headers(stream.sid, OK, end=True)
+    pair.settle()
+    pair.peer.hears(head(200, end=True))
 
 
 def test_there_is_no_room_while_the_socket_is_full() -> None:
