@@ -136,8 +136,8 @@ class Connection:
         elif isinstance(event, PongReceived):
             if self._goodbye.answered(event.payload):
                 self.drain_finally()
-        elif isinstance(event, ConnectionFault):
-            self._on_broken(event)
+        else:
+            self._on_broken(cast("ConnectionFault", event))  # there is no other kind
 
     def _on_broken(self, event: ConnectionFault) -> None:
         why = f"{self.side} connection broken: {event.why}"

@@ -24,6 +24,7 @@ from trailproxy.core.record import (
     Record,
 )
 from trailproxy.core.reply import Reply, last_hop_reply, reply_for
+from trailproxy.core.routing import Deadlines
 from trailproxy.core.stream import Stream
 from trailproxy.core.upstream import Tenant, Upstream
 from trailproxy.core.watch import Watch
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from trailproxy.core.connection import Connection
     from trailproxy.core.proxy import Front
 
+_UNHURRIED: Final = Watch(Deadlines(response_head=None, idle=None, total=None), 0.0)
 _ATTEMPTS: Final = 3  # leases an exchange may use up; each earlier one left no trace upstream
 
 
@@ -64,7 +66,7 @@ class Exchange(Tenant):
         self.response: Final = Lane(self, None, proxy.upstream)
         self.affinity = request.hop.peer
         self._upstream: Upstream | None = None
-        self._watch: Watch | None = None  # none before there is a route
+        self._watch = _UNHURRIED  # before there is a route
         self._farewell: tuple[Stream, int, Cause] | None = None  # a reset behind the last part
         self._finished = False
         self.record: Final = Record(front.listener, request, proxy.now())
@@ -113,8 +115,7 @@ class Exchange(Tenant):
         self.record.attempts += 1
         now = self._front.proxy.now()
         self.record.request_sent_at = now
-        if self._watch is not None:
-            self._watch.await_moves(now)
+        self._watch.await_moves(now)
         if self.response.over:
             # the client has stopped listening while it waited
             cause = self.record.dropped or Cause.STREAM_OVER
@@ -135,8 +136,7 @@ class Exchange(Tenant):
         record, proxy = self.record, self._front.proxy
         record.status = fields.status
         record.response_head_at = proxy.now()
-        if self._watch is not None:
-            self._watch.head_came()
+        self._watch.head_came()
         self._books.head_came(record, fields)
         lane.open(response_to_relay(fields, proxy.date), end)
 
@@ -158,8 +158,7 @@ class Exchange(Tenant):
         """The end of one message has departed."""
         if lane is self.request or not self.record.answered:
             self._books.lane_done(self.record, self._direction(lane), lane)
-        due = lane is self.request and self.response.phase == Phase.HEAD
-        if due and self._watch is not None:
+        if lane is self.request and self.response.phase == Phase.HEAD:
             self._watch.await_head(self._front.proxy.now())
         self._say_farewell()
         self._finish_if_over()
@@ -269,8 +268,7 @@ class Exchange(Tenant):
             return False
         if not self.request.replayable:
             return False
-        if self._watch is not None:
-            self._watch.head_came()
+        self._watch.head_came()
         self.request.rewind()
         self.response.source = None
         self.up = None
@@ -298,10 +296,9 @@ class Exchange(Tenant):
 
     def look(self, now: float) -> None:
         """See whether a deadline has passed, at `now` in clock seconds."""
-        if self._watch is not None:
-            cause = self._watch.look(now, self.request.moves + self.response.moves)
-            if cause is not None:
-                self.expire(cause)
+        cause = self._watch.look(now, self.request.moves + self.response.moves)
+        if cause is not None:
+            self.expire(cause)
 
     # -- the end -------------------------------------------------------------------------
 

@@ -19,7 +19,7 @@ class Event:
 
     def tells(self) -> tuple[object, ...]:
         """Return what the event says, in the order of its arguments."""
-        return ()
+        raise NotImplementedError
 
     def __eq__(self, other: object) -> bool:
         same = type(self) is type(other)

@@ -93,8 +93,6 @@ class Standing:
 
     def fail(self, code: ErrorCode, why: str) -> None:
         """End the connection: the peer broke more than a stream."""
-        if self.broken:
-            return  # the first reason is the one that is told
         self.broken = True
         self.say_goaway(self.last_taken(), code, why)
         self.events.append(ConnectionFault(code, why))
