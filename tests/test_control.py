@@ -10,16 +10,17 @@ import pytest
 
 from tests.support.waiting import until
 from trailproxy import control
-from trailproxy.control import Answer, Channel, Order, Verb
+from trailproxy.control import Answer, Channel, Ends, Order, Verb, make_ends
+from trailproxy.net.loop import run
 
 
 class End:
-    """One end of a channel, and what it heard."""
+    """One side of a channel, and what it heard."""
 
-    def __init__(self, end: socket.socket) -> None:
+    def __init__(self, ends: Ends) -> None:
         self.heard: list[bytes] = []
         self.lost = 0
-        self.channel = Channel(end, self.heard.append, self._lose)
+        self.channel = Channel(ends, self.heard.append, self._lose)
 
     def _lose(self) -> None:
         self.lost += 1
@@ -30,9 +31,9 @@ class End:
 
 @pytest.fixture
 async def pair() -> AsyncIterator[tuple[End, End]]:
-    """Both ends; all descriptors they held are gone behind them."""
+    """Both sides; all descriptors they held are gone behind them."""
     before = len(os.listdir("/proc/self/fd"))
-    one, other = (End(end) for end in socket.socketpair())
+    one, other = (End(ends) for ends in make_ends())
     yield one, other
     other.channel.close()
     one.channel.close()
@@ -104,3 +105,17 @@ async def test_a_line_without_end_is_the_end_of_the_channel(
     boss.channel.send(Order(1, Verb.APPLY, settings="x" * 1_000_000))
     await until(lambda: worker.lost == 1)
     assert worker.heard == []
+
+
+def test_a_side_that_goes_with_orders_unread_is_missed_on_the_loop_that_serves() -> None:
+    async def part() -> None:
+        ours, theirs = make_ends()
+        boss = End(ours)
+        boss.channel.send(Order(1, Verb.DRAIN))  # too late: it ends by itself
+        theirs.saying.send(b"last words\n")
+        theirs.close()
+        await until(lambda: boss.lost == 1)
+        assert boss.heard == [b"last words"]
+        boss.channel.close()
+
+    run(part())

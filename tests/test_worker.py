@@ -1,6 +1,7 @@
 """A worker: a process at the end of a channel, with the test as its supervisor."""
 
 import os
+import select
 import socket
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from trailproxy.control import Answer, Order, Verb
+from trailproxy.control import Answer, Order, Verb, make_ends
 from trailproxy.ops.settings import pack, parse
 
 SEAT = ("127.0.0.1:0", "main")
@@ -32,22 +33,21 @@ class Worker:
     """The process, and our end of its channel."""
 
     def __init__(self) -> None:
-        self.channel, theirs = socket.socketpair()
-        self.channel.settimeout(10)
-        command = [sys.executable, "-m", "trailproxy", "worker", "7", str(theirs.fileno())]
-        with theirs:
-            self.process = subprocess.Popen(
-                command, pass_fds=[theirs.fileno()], stderr=subprocess.PIPE, text=True
-            )
+        self.ends, theirs = make_ends()
+        self.ends.hearing.settimeout(10)
+        passed = [end.fileno() for end in theirs]
+        command = [sys.executable, "-m", "trailproxy", "worker", *map(str, (7, *passed))]
+        self.process = subprocess.Popen(command, pass_fds=passed, stderr=subprocess.PIPE, text=True)
+        theirs.close()
         self._read = b""
 
     def order(self, *words: Any, descriptors: tuple[int, ...] = (), **more: Any) -> None:
         line = msgspec.json.encode(Order(*words, **more)) + b"\n"
-        socket.send_fds(self.channel, [line], descriptors)
+        socket.send_fds(self.ends.saying, [line], descriptors)
 
     def answer(self) -> Answer:
         while b"\n" not in self._read:
-            piece = self.channel.recv(100_000)
+            piece = self.ends.hearing.recv(100_000)
             assert piece, "the channel was closed"
             self._read += piece
         line, _, self._read = self._read.partition(b"\n")
@@ -63,7 +63,7 @@ class Worker:
 def worker() -> Iterator[Worker]:
     started = Worker()
     yield started
-    started.channel.close()
+    started.ends.close()
     started.process.kill()
     started.process.communicate()
 
@@ -102,7 +102,9 @@ def test_it_ends_when_its_supervisor_is_gone(
         worker.order(1, Verb.LISTEN, SEAT, descriptors=(listening.fileno(),))
         worker.order(2, Verb.APPLY, settings=SETTINGS)
         assert worker.answer() == Answer(2)
-    worker.channel.close()
+    worker.order(3, Verb.READ)
+    select.select([worker.ends.hearing], [], [], 10)  # an answer that nobody will read
+    worker.ends.close()
     status, told = worker.ended()
     assert status == (0 if serving else 1)
     assert "Traceback" not in told

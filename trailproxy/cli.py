@@ -62,7 +62,8 @@ def _parser() -> argparse.ArgumentParser:
     # what `run` starts for itself, and nobody else: it stands in no help
     worker = commands.add_parser("worker")
     worker.add_argument("number", type=int)
-    worker.add_argument("descriptor", type=int)
+    worker.add_argument("hearing", type=int)  # descriptors of its channel
+    worker.add_argument("saying", type=int)
     return parser
 
 
@@ -97,7 +98,7 @@ def _worker(arguments: argparse.Namespace) -> int:
 
     told_by = _FORMAT.replace("%(name)s", f"%(name)s worker {arguments.number}")
     logging.basicConfig(level=logging.INFO, format=told_by, force=True)
-    return run(arguments.descriptor)
+    return run(arguments.hearing, arguments.saying)
 
 
 def _check(arguments: argparse.Namespace) -> int:

@@ -1,9 +1,9 @@
 """Control: what a supervisor and its workers say to each other, and the channel for it.
 
-One JSON message a line, over a socket pair. The supervisor orders; what asks for
-an answer has one under its number, in the worker's own time: whoever asks decides
-how long to wait. A listening socket travels as a descriptor, ahead of the order that needs
-it. The end of the channel is the end of the process behind it.
+One JSON message a line, over a socket pair for each direction. The supervisor orders;
+what asks for an answer has one under its number, in the worker's own time: whoever
+asks decides how long to wait. A listening socket travels as a descriptor, ahead of the
+order that needs it. The end of the channel is the end of the process behind it.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ import socket
 from collections import deque
 from collections.abc import Callable
 from enum import StrEnum
-from typing import Any, Final, final
+from typing import Any, Final, NamedTuple, final
 
 import msgspec
 
@@ -53,33 +53,56 @@ class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
     streams: tuple[dict[str, Any], ...] = ()
 
 
+class Ends(NamedTuple):
+    """The two sockets of one side.
+
+    Neither goes both ways: a peer that ends with something unread resets the socket that
+    it was sent on (unix(7)), and libuv stops to watch a socket that was reset without a
+    word to whoever reads from it. The one we hear on was never sent anything.
+    """
+
+    hearing: socket.socket
+    saying: socket.socket
+
+    def close(self) -> None:
+        """Close both."""
+        for end in self:
+            end.close()
+
+
+def make_ends() -> tuple[Ends, Ends]:
+    """Return both sides of a new channel."""
+    (hears, told), (answered, says) = socket.socketpair(), socket.socketpair()
+    return Ends(hears, says), Ends(answered, told)
+
+
 @final
 class Channel:
-    """One end: whole lines in their order, and the descriptors that came with them."""
+    """One side: whole lines in their order, and the descriptors that came with them."""
 
-    def __init__(
-        self, end: socket.socket, hear: Callable[[bytes], None], lost: Callable[[], None]
-    ) -> None:
-        """Take one end of a socket pair.
+    def __init__(self, ends: Ends, hear: Callable[[bytes], None], lost: Callable[[], None]) -> None:
+        """Take one side's sockets.
 
         Args:
-            end: ours from now on.
+            ends: ours from now on.
             hear: told each line.
-            lost: told once, when the other end is gone.
+            lost: told once, when the other side is gone.
         """
-        end.setblocking(False)
-        self._end: Final = end
+        for end in ends:
+            end.setblocking(False)
+        self._hearing: Final = ends.hearing
+        self._saying: Final = ends.saying
         self._hear: Final = hear
         self._lost: Final = lost
         self._loop: Final = asyncio.get_running_loop()
         self._read = bytearray()
         self._unsent: Final[deque[tuple[memoryview, list[int]]]] = deque()
         self._descriptors: Final[deque[int]] = deque()
-        self._loop.add_reader(end, self._readable)
+        self._loop.add_reader(ends.hearing, self._readable)
 
     def send(self, message: Order | Answer, descriptor: int | None = None) -> None:
-        """Send a line, with a copy of a descriptor; nobody hears it when the other end is gone."""
-        if self._end.fileno() < 0:
+        """Send a line, with a copy of a descriptor; nobody hears it when the other side is gone."""
+        if self._saying.fileno() < 0:
             return
         line = msgspec.json.encode(message) + b"\n"
         self._unsent.append((memoryview(line), [] if descriptor is None else [os.dup(descriptor)]))
@@ -91,13 +114,14 @@ class Channel:
         return self._descriptors.popleft()
 
     def close(self) -> None:
-        """Close, once what waits is sent; an end that reads no more gets a second."""
-        if self._end.fileno() < 0:
+        """Close, once what waits is sent; a side that reads no more gets a second."""
+        if self._saying.fileno() < 0:
             return
-        self._loop.remove_reader(self._end)
-        self._loop.remove_writer(self._end)
-        self._end.settimeout(_LAST_WORDS_S)
-        with contextlib.suppress(OSError), self._end:
+        self._loop.remove_reader(self._hearing)
+        self._loop.remove_writer(self._saying)
+        self._hearing.close()
+        self._saying.settimeout(_LAST_WORDS_S)
+        with contextlib.suppress(OSError), self._saying:
             while self._unsent:
                 self._send_some()
         for _, descriptors in self._unsent:
@@ -110,16 +134,16 @@ class Channel:
             while self._unsent:
                 self._send_some()
         except BlockingIOError:
-            self._loop.add_writer(self._end, self._writable)
+            self._loop.add_writer(self._saying, self._writable)
             return
         except OSError:
-            self._loop.remove_writer(self._end)  # gone: the reader finds that out
+            self._loop.remove_writer(self._saying)  # gone: the reader finds that out
             return
-        self._loop.remove_writer(self._end)
+        self._loop.remove_writer(self._saying)
 
     def _send_some(self) -> None:
         octets, descriptors = self._unsent[0]
-        sent = socket.send_fds(self._end, [octets], descriptors)
+        sent = socket.send_fds(self._saying, [octets], descriptors)
         for descriptor in descriptors:
             os.close(descriptor)
         if sent < len(octets):
@@ -129,7 +153,7 @@ class Channel:
 
     def _readable(self) -> None:
         try:
-            octets, descriptors, _, _ = socket.recv_fds(self._end, _READ, 1)
+            octets, descriptors, _, _ = socket.recv_fds(self._hearing, _READ, 1)
         except BlockingIOError:
             return
         except OSError:
@@ -137,7 +161,7 @@ class Channel:
         self._descriptors.extend(descriptors)
         self._read += octets
         if not octets or len(self._read) > _MAX_LINE:
-            self._loop.remove_reader(self._end)
+            self._loop.remove_reader(self._hearing)
             self._lost()
         elif b"\n" in octets:
             *lines, self._read = self._read.split(b"\n")

@@ -12,7 +12,6 @@ import itertools
 import logging
 import os
 import signal
-import socket
 import sys
 from asyncio.subprocess import DEVNULL, Process
 from collections.abc import Callable, Mapping
@@ -22,7 +21,7 @@ from typing import Any, Final, NamedTuple, final
 import msgspec
 
 from trailproxy.build import Seat
-from trailproxy.control import Answer, Channel, Order, Verb
+from trailproxy.control import Answer, Channel, Ends, Order, Verb, make_ends
 from trailproxy.net.claim import Claim
 from trailproxy.net.listener import ListenError
 from trailproxy.net.tasks import spawn
@@ -114,11 +113,11 @@ class Post:
     async def _one_life(self) -> str:
         """Start a process and see it through; return how it ended."""
         try:
-            process, end = await _start(self.number)
+            process, ends = await _start(self.number)
         except OSError as error:
             return f"could not be started: {error}"
         closed = asyncio.Event()
-        self._process, self._channel = process, Channel(end, self._hear, closed.set)
+        self._process, self._channel = process, Channel(ends, self._hear, closed.set)
         if self._given_up.is_set():
             self._order(Verb.DRAIN)
         beginning = asyncio.ensure_future(self._begin())
@@ -249,24 +248,25 @@ class Post:
             waiting.set_result(answer)
 
 
-async def _start(number: int) -> tuple[Process, socket.socket]:
-    """Start a process; return it, and our end of its channel.
+async def _start(number: int) -> tuple[Process, Ends]:
+    """Start a process; return it, and our side of its channel.
 
     It has a session of its own, as the signals of our terminal are for us to pass on, and
     imports from where we do: -P keeps the current folder out, if we were not started from it.
     """
-    ours, theirs = socket.socketpair()
-    end = theirs.fileno()
-    command = (sys.executable, "-P", "-m", "trailproxy", "worker", str(number), str(end))
+    ours, theirs = make_ends()
+    passed = [end.fileno() for end in theirs]
+    command = (sys.executable, "-P", "-m", "trailproxy", "worker", *map(str, (number, *passed)))
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    with theirs:
-        try:
-            process = await asyncio.create_subprocess_exec(
-                *command, stdin=DEVNULL, pass_fds=(end,), start_new_session=True, env=environment
-            )
-        except OSError:
-            ours.close()
-            raise
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *command, stdin=DEVNULL, pass_fds=passed, start_new_session=True, env=environment
+        )
+    except OSError:
+        ours.close()
+        raise
+    finally:
+        theirs.close()
     return process, ours
 
 

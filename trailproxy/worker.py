@@ -14,7 +14,7 @@ import msgspec
 
 from trailproxy.app import App
 from trailproxy.build import BuildError, Seat
-from trailproxy.control import Answer, Channel, Order, Verb
+from trailproxy.control import Answer, Channel, Ends, Order, Verb
 from trailproxy.core.address import parse_address
 from trailproxy.net.loop import run as run_loop
 from trailproxy.net.tasks import spawn
@@ -25,13 +25,13 @@ from trailproxy.ops.settings import Settings, unpack
 class Worker:
     """An App at the end of a control channel."""
 
-    def __init__(self, end: socket.socket) -> None:
-        """Prepare; `end` is our end of the channel."""
+    def __init__(self, ends: Ends) -> None:
+        """Prepare; `ends` are our side of the channel."""
         # set once
         self._decode: Final = msgspec.json.Decoder(Order).decode
         self._given: Final[dict[Seat, socket.socket]] = {}
         self._app: Final = App(self._read, self._given)
-        self._channel: Final = Channel(end, self._hear, self._drain)
+        self._channel: Final = Channel(ends, self._hear, self._drain)
         self._changing: Final = asyncio.Lock()  # one order after the other
         # written by orders
         self._came: dict[Seat, socket.socket] = {}  # for the next APPLY
@@ -109,10 +109,11 @@ class Worker:
             self._app.drain()
 
 
-def run(descriptor: int) -> int:
-    """Be a worker, with this end of the control channel; return the exit status."""
+def run(hearing: int, saying: int) -> int:
+    """Be a worker at the other side of these descriptors; return the exit status."""
 
     async def obey() -> int:
-        return await Worker(socket.socket(fileno=descriptor)).run()
+        ends = Ends(socket.socket(fileno=hearing), socket.socket(fileno=saying))
+        return await Worker(ends).run()
 
     return run_loop(obey())
