@@ -148,6 +148,35 @@ async def test_a_full_connection_is_joined_by_another_and_then_one_waits(
     origin.close()
 
 
+async def test_what_one_read_brought_stays_together(notes: Dials, backends: list[Backend]) -> None:
+    address = await _backend(backends, settings_frame(max_concurrent_streams=5))
+    origin = await _origin(notes, address)
+    first = [Guest() for _ in range(6)]
+    for guest in first:
+        origin.lease(guest)
+        await guest.told()
+    one, other = first[0].connection, first[5].connection
+    assert one is not None
+    assert other is not None
+    assert (len(one.streams), len(other.streams)) == (5, 1)
+
+    CLOCK.hold()  # a read is being heard
+    then = [Guest() for _ in range(3)]
+    for guest in then:
+        origin.lease(guest)
+    assert {guest.connection for guest in then} == {other}
+    for stream in list(one.streams.values()):
+        one.reset(stream, 8, Cause.CLIENT_RESET)
+    late = [Guest(), Guest()]
+    origin.lease(late[0])  # together still, though the other one is idle now
+    assert late[0].connection is other
+    CLOCK.go_on()
+
+    origin.lease(late[1])
+    assert late[1].connection is one
+    origin.close()
+
+
 async def test_the_queue_has_a_length_and_a_patience(notes: Dials, backends: list[Backend]) -> None:
     address = await _backend(backends, settings_frame(max_concurrent_streams=0))
     origin = await _origin(notes, address, max_connections=1, queue_limit=2, queue_timeout_s=0.1)

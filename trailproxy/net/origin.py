@@ -71,10 +71,7 @@ class Origin(Upstream):
 
     def lease(self, tenant: Tenant) -> None:
         """Find the tenant a connection: now, or when a slot is free."""
-        endpoint = self._balance.choose(self._endpoints, tenant.affinity)
-        connection = None if endpoint is None else endpoint.free_connection()
-        if endpoint is not None and connection is not None:
-            tenant.attach(connection.core, endpoint.label)
+        if self._attach(tenant):
             return
         if not self._endpoints and not self._unresolved:
             tenant.lease_failed(ours(Cause.NO_ENDPOINT, f"upstream {self.name} has no address"))
@@ -85,6 +82,19 @@ class Origin(Upstream):
         self._queue[tenant] = self._clock.time() + self.params.queue_timeout_s
         self._pulse.start()
         self._dial_for(tenant)
+
+    def _attach(self, tenant: Tenant) -> bool:
+        """Give the tenant a free slot, if there is one."""
+        endpoint = self._balance.choose(self._endpoints, tenant.affinity)
+        if endpoint is None:
+            return False
+        connection = endpoint.free_connection(self._clock.time())
+        if connection is None:
+            return False
+        if self._queue:
+            self.cancel(tenant)
+        tenant.attach(connection.core, endpoint.label)
+        return True
 
     def cancel(self, tenant: Tenant) -> None:
         """The tenant waits no more; one that does not wait is no error."""
@@ -106,12 +116,8 @@ class Origin(Upstream):
         for tenant in list(self._queue):
             if tenant not in self._queue:
                 continue  # an earlier one's luck ended this one's wait
-            endpoint = self._balance.choose(self._endpoints, tenant.affinity)
-            connection = None if endpoint is None else endpoint.free_connection()
-            if endpoint is None or connection is None:
+            if not self._attach(tenant):
                 return
-            self.cancel(tenant)
-            tenant.attach(connection.core, endpoint.label)
 
     # -- Host: what the connections tell --------------------------------------------------
 
