@@ -211,6 +211,13 @@ def test_what_is_referred_to_is_one_object_for_all_connections() -> None:
     assert again[0].recurring is not None
 
 
+def test_an_entry_that_only_lends_its_name_does_not_recur() -> None:
+    decoder = Decoder(PLENTY)
+    (lender,) = decoder.decode(b"\x40\x05x-key\x03one").items
+    assert _pairs(decoder.decode(b"\x7e\x03two")) == [(b"x-key", b"two")]
+    assert lender.recurring is None
+
+
 def test_a_list_that_recurs_is_one_object_for_all_connections() -> None:
     block = b"\x82\x86\x04\x0c/for/all/too\x41\x01a"
     kept = b"\x82\x86\x04\x0c/for/all/too\xbe"
@@ -251,6 +258,16 @@ def test_only_what_recurs_takes_a_place_in_the_table() -> None:
     often = _recurring((b"x-often", b"said again and again"))
     sizes = [len(encoder.encode(often)) for _ in range(4)]
     assert sizes[-1] == 1
+
+
+def test_a_place_in_one_table_is_none_in_another() -> None:
+    ends = [(Encoder(), hpack.Decoder()) for _ in range(3)]
+    lists = [_recurring((b"x-often", b"%d" % number), (b"x-all", b"alike")) for number in range(3)]
+    for turn in range(60):
+        encoder, decoder = ends[turn % 3 if turn < 30 else turn // 10 % 3]
+        fields = lists[turn * 7 % 5 % 3]
+        heard = decoder.decode(encoder.encode(fields), raw=True)
+        assert [(bytes(n), bytes(v)) for n, v in heard] == [(f.name, f.value) for f in fields]
 
 
 def test_a_secret_takes_no_place_and_never_indexed_stays_so() -> None:

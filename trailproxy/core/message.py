@@ -31,6 +31,15 @@ from trailproxy.wire.fields import Fields, Kind
 
 _VIA: Final = share(Field(b"via", b"2.0 trailproxy"))
 
+#: Who has none of these is relayed as it came, with what this hop adds behind it.
+_REWRITTEN: Final = (
+    1 << HOST
+    | 1 << X_FORWARDED_FOR
+    | 1 << X_FORWARDED_PROTO
+    | 1 << X_FORWARDED_HOST
+    | 1 << MAX_FORWARDS
+)
+
 _KEPT_HOPS: Final = 8  # clients for whom one head is kept worked out
 
 #: Fields with no meaning behind the body (RFC 9110 section 6.5.1): they frame the
@@ -58,7 +67,7 @@ NEVER_TRAILERS: Final = frozenset(
 class Hop:
     """What this hop adds to the requests of one client, on all its connections."""
 
-    __slots__ = ("_host", "forwarded_for", "forwarded_proto", "peer", "scheme")
+    __slots__ = ("_added", "_host", "forwarded_for", "forwarded_proto", "peer", "scheme")
 
     def __init__(self, peer: str, scheme: str) -> None:
         """Prepare for a client at the address `peer`, over "https" when it came by TLS."""
@@ -68,12 +77,22 @@ class Hop:
         self.forwarded_for: Final = Field(b"x-forwarded-for", peer.encode())
         self.forwarded_proto: Final = share(Field(b"x-forwarded-proto", scheme.encode()))
         self._host = Field(b"x-forwarded-host", b"")
+        self._added = self._all()
 
     def forwarded_host(self, authority: bytes) -> Field:
         """Return the field for an authority; a client mostly speaks of one."""
         if self._host.value != authority:
             self._host = share(Field(b"x-forwarded-host", authority))
+            self._added = self._all()
         return self._host
+
+    def added(self, authority: bytes) -> Fields:
+        """Return all that is added to a head without such fields of its own."""
+        self.forwarded_host(authority)
+        return self._added
+
+    def _all(self) -> Fields:
+        return Fields([self.forwarded_for, self.forwarded_proto, self._host, _VIA])
 
 
 @mypyc_attr(acyclic=True)
@@ -140,6 +159,10 @@ def request_to_relay(head: Fields, hop: Hop) -> Fields:
     `:authority` takes the place of `host`; `via` and `x-forwarded-for` grow by
     this hop; `x-forwarded-proto` and `-host` are set where no earlier proxy has.
     """
+    target = head.first(AUTHORITY)
+    if target is not None and not head.has_any(_REWRITTEN):
+        added = hop.added(target.value)
+        return Fields(head.items + added.items, head.size + added.size).vouch(Kind.REQUEST)
     relayed: list[Field] = []
     for field in head.items:
         token = field.token
@@ -147,7 +170,6 @@ def request_to_relay(head: Fields, hop: Hop) -> Fields:
             relayed.append(_one_hop_less(head, field))
         elif not HOST <= token <= X_FORWARDED_HOST:
             relayed.append(field)
-    target = head.first(AUTHORITY)
     if target is None:
         target = Field(b":authority", head.find(HOST) or b"")
         relayed.insert(0, target)
@@ -229,7 +251,9 @@ def vet_trailers(trailers: Iterable[tuple[str | bytes, str | bytes]] | Fields) -
 
 def is_grpc(head: Fields) -> bool:
     """Tell whether a head belongs to gRPC, whatever its message encoding."""
-    content_type = head.find(CONTENT_TYPE) or b""
+    content_type = head.find(CONTENT_TYPE)
+    if content_type is None:
+        return False
     rest = content_type[16:17]
     return content_type[:16] == b"application/grpc" and rest in (b"", b"+", b";")
 

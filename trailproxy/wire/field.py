@@ -81,7 +81,11 @@ _POOLED_OCTETS: Final = 512  # in one of them
 class Recurring:
     """The identity of something that comes again and again, for whoever keeps its wire form."""
 
-    __slots__ = ()
+    __slots__ = ("encoder", "place")
+
+    def __init__(self) -> None:
+        self.encoder: i64 = 0  # the number of the one that used it last
+        self.place: i64 = -1  # and how many entries that had inserted before this one; -1: none
 
 
 @mypyc_attr(acyclic=True)

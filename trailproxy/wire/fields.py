@@ -141,13 +141,16 @@ class Fields:
                 return field.value
         return None
 
+    def has_any(self, tokens: i64) -> bool:
+        """Tell whether there is a field with one of these tokens; each stands for its bit."""
+        if self._tokens < 0:
+            self._tokens = _tokens_in(self.items)
+        return self._tokens & tokens != 0
+
     def first(self, token: i64) -> Field | None:
         """Return the first field with this token, or None."""
-        if token > OTHER_PSEUDO:  # those come first, and are found at once
-            if self._tokens < 0:
-                self._tokens = _tokens_in(self.items)
-            if not self._tokens >> token & 1:
-                return None
+        if token > OTHER_PSEUDO and not self.has_any(1 << token):
+            return None  # pseudo-headers come first, and are found at once
         for field in self.items:
             if field.token == token:
                 return field
@@ -165,9 +168,33 @@ class Fields:
     def fault(self, kind: i64) -> str:
         """Say what makes this list malformed as a `Kind`, or return an empty string."""
         if self._judged != kind:
-            self._verdict = _find_fault(self, kind)
+            self._verdict = self._find_fault(kind)
             self._judged = kind
         return self._verdict
+
+    def _find_fault(self, kind: i64) -> str:
+        tokens: i64 = 0
+        regular = False
+        for field in self.items:
+            token = field.token
+            why = ""
+            if 0 < token <= OTHER_PSEUDO:
+                why = _pseudo_fault(field, kind, tokens, regular)
+            else:
+                regular = True
+                if not field.sound:
+                    why = field.fault()
+                if not why and CONNECTION_SPECIFIC <= token <= TE:
+                    why = _hop_fault(field, kind)
+            if why:
+                return why
+            tokens |= 1 << token
+        self._tokens = tokens
+        if kind == Kind.TRAILERS:
+            return ""
+        if self.content_length == BAD_LENGTH:
+            return "unusable content-length"
+        return _request_fault(self, tokens) if kind == Kind.REQUEST else _response_fault(self)
 
     def illegal_field(self) -> str:
         """Say which plain field breaks RFC 9113 section 8.2.1; an empty string if none does."""
@@ -227,41 +254,16 @@ def _status(fields: Fields) -> i64:
 
 
 def _content_length(fields: Fields) -> i64:
-    first: bytes | None = None
-    for field in fields.items:
-        if field.token == CONTENT_LENGTH:
-            if first is None:
-                first = field.value
-            elif field.value != first:
-                return BAD_LENGTH
+    first = fields.find(CONTENT_LENGTH)
     if first is None:
         return NO_LENGTH
+    for field in fields.items:
+        if field.token == CONTENT_LENGTH and field.value != first:
+            return BAD_LENGTH
     # Eighteen digits is past any body; more would only overflow.
     if not first.isdigit() or len(first) > 18:
         return BAD_LENGTH
     return int(first)
-
-
-def _find_fault(fields: Fields, kind: i64) -> str:
-    seen: i64 = 0  # one bit for each pseudo-header that came
-    regular = False
-    for field in fields.items:
-        token = field.token
-        if 0 < token <= OTHER_PSEUDO:
-            why = _pseudo_fault(field, kind, seen, regular)
-            seen |= 1 << token
-        else:
-            regular = True
-            why = field.fault()
-            if not why and kind != Kind.TRAILERS:
-                why = _hop_fault(field, kind)
-        if why:
-            return why
-    if kind == Kind.TRAILERS:
-        return ""
-    if fields.content_length == BAD_LENGTH:
-        return "unusable content-length"
-    return _request_fault(fields, seen) if kind == Kind.REQUEST else _response_fault(fields)
 
 
 def _pseudo_fault(field: Field, kind: i64, seen: i64, late: bool) -> str:
@@ -277,6 +279,8 @@ def _pseudo_fault(field: Field, kind: i64, seen: i64, late: bool) -> str:
 
 def _hop_fault(field: Field, kind: i64) -> str:
     """RFC 9113 section 8.2.2; in trailers such fields are dropped instead (core.message)."""
+    if kind == Kind.TRAILERS:
+        return ""
     if field.token == CONNECTION_SPECIFIC:
         return f"connection-specific field {show(field.name)}"
     if field.token == TE and (kind == Kind.RESPONSE or field.value.lower() != b"trailers"):
@@ -324,14 +328,10 @@ def _is_scheme(scheme: bytes) -> bool:
 
 
 def _authority_fault(fields: Fields) -> str:
-    authority = fields.find(AUTHORITY)
-    host: bytes | None = None
-    for field in fields.items:
-        if field.token == HOST:
-            if host is not None:
-                return "host twice"
-            host = field.value
-    target = authority if authority is not None else host
+    authority, host = fields.find(AUTHORITY), fields.find(HOST)
+    if host is not None and len(fields.all(b"host")) > 1:
+        return "host twice"
+    target = host if authority is None else authority
     if not target:
         return "neither :authority nor host"
     if not consists_of(target, _AUTHORITY_OCTETS):

@@ -10,6 +10,7 @@ from its own table, or whose block came twice, and that was sent before. A value
 that comes once never pushes out another. Secrets stay outside (section 7.1.3).
 """
 
+import itertools
 from typing import Final, final
 
 from librt.strings import BytesWriter
@@ -35,6 +36,8 @@ _KEPT_BLOCK: Final = 512  # octets of a block that is worth remembering
 _KEPT_BLOCKS: Final = 64
 _KEPT_FORMS: Final = 256  # encoded lists of one encoder
 _LARGEST_SHARE: Final = 4  # an entry may take this part of the table
+
+_numbers: Final = itertools.count(1)  # of encoders
 
 
 class FieldBlockError(Exception):
@@ -92,7 +95,7 @@ class Decoder:
             octet: i64 = block[position]
             if octet >= 0x80:
                 place, position = read_integer(block, position, 0x7F)
-                field = self._entry(place)
+                field = self._indexed(place)
             elif octet >= 0x40:
                 field, position = self._literal(block, position, 0x3F, False)
                 self._table.add(field)
@@ -119,6 +122,11 @@ class Decoder:
         field = self._table.get(place - STATIC_SIZE)
         if field is None:
             raise _undecodable(f"no entry {place}")
+        return field
+
+    def _indexed(self, place: i64) -> Field:
+        """Return an entry that stands for a whole field: it came before, and is shared now."""
+        field = self._entry(place)
         if field.recurring is None:
             field = share(field)
             self._table.replace(place - STATIC_SIZE, field)
@@ -129,19 +137,23 @@ class Decoder:
         if place:
             known = self._entry(place)
             value, position = read_string(block, position)
-            return Field(known.name, value, never, known.token, name_place(known)), position
-        name, position = read_string(block, position)
-        value, position = read_string(block, position)
-        return Field(name, value, never), position
+            field = Field(known.name, value, never, known.token, name_place(known))
+        else:
+            name, position = read_string(block, position)
+            value, position = read_string(block, position)
+            field = Field(name, value, never)
+        field.static = 0  # or it would have come as an entry: there is no need to search
+        return field, position
 
 
 @final
 class Encoder:
     """The sending end."""
 
-    __slots__ = ("_forms", "_lowest", "_places", "_table", "_unsettled")
+    __slots__ = ("_forms", "_lowest", "_number", "_places", "_table", "_unsettled")
 
     def __init__(self) -> None:
+        self._number: Final[i64] = next(_numbers)
         self._table: Final = DynamicTable(TABLE_SIZE)
         self._places: Final[dict[Recurring, int]] = {}  # field → how many were inserted before it
         self._forms: Final[dict[Recurring, bytes]] = {}  # valid while the table is as it is
@@ -212,7 +224,10 @@ class Encoder:
     def _put_indexed(self, out: BytesWriter, field: Field, recurring: Recurring) -> bool:
         """Write a field by its place, or give it one; False if it is not to have any."""
         table = self._table
-        before: i64 = self._places.get(recurring, -1)
+        before: i64 = recurring.place
+        if recurring.encoder != self._number:  # 100 ns to look up what another one has taken over
+            before = self._places.get(recurring, -1)
+            recurring.encoder, recurring.place = self._number, before
         if before >= table.evicted:
             write_integer(out, 0x80, 0x7F, STATIC_SIZE + table.inserted - before)
             return True
@@ -224,7 +239,7 @@ class Encoder:
         write_name(out, 0x40, 0x3F, field)
         write_string(out, field.value)
         self._make_room_in_places()
-        self._places[recurring] = table.inserted
+        self._places[recurring] = recurring.place = table.inserted
         table.add(field)
         return True
 
