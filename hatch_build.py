@@ -38,6 +38,8 @@ COMPILED = (
     "net/clock",
     "net/connection",
     "net/origin",
+    "ops/access_line",
+    "ops/access_log",
     "ops/meters",
     "wire/codec",
     "wire/control",

@@ -19,13 +19,13 @@ import msgspec
 import pytest
 
 import trailproxy
+from tests.support.log_line import Line
 from tests.support.parts import data, head, request
 from tests.support.table import Table
 from trailproxy.cli import main
 from trailproxy.core.fault import Cause, Side
 from trailproxy.core.record import Ending, Outcome, Progress, Tally
 from trailproxy.net.connection import AsyncConnection
-from trailproxy.ops.access_log import Line
 from trailproxy.ops.metrics import Collector, Metrics
 from trailproxy.ops.settings import load, parse, schema
 from trailproxy.wire import WireParams

@@ -4,18 +4,26 @@ import errno
 import json
 import os
 import resource
+import select
+import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from select import PIPE_BUF
 from typing import Any
 
+import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from librt.strings import BytesWriter
 
+from tests.support.log_line import Line
 from tests.support.records import record_of
 from trailproxy.core.fault import Cause, Initiator, Side
 from trailproxy.core.record import Ending, Progress, Record
-from trailproxy.ops.access_log import AccessLog, grpc_name
+from trailproxy.ops.access_line import LineWriter, grpc_name
+from trailproxy.ops.access_log import AccessLog
 
 NOON = 1_800_000_000.25  # 2027-01-15T08:00:00.250Z
 
@@ -185,6 +193,61 @@ def test_no_peer_can_break_a_line_in_two_or_make_it_endless(path: Path) -> None:
     assert len(line["dropped"]["why"]) == 256
 
 
+LATIN = st.text(st.characters(max_codepoint=0xFF), max_size=300)
+COUNTS = st.integers(0, 2**62)
+MOMENTS = st.floats(0, 1e6)
+
+
+@settings(deadline=None, derandomize=True)
+@given(LATIN, LATIN, LATIN, COUNTS, COUNTS, MOMENTS, st.none() | MOMENTS)
+def test_whatever_was_said_a_line_says_it(
+    method: str, path: str, why: str, sent: int, fields: int, took: float, head: float | None
+) -> None:
+    record = exchange(
+        method=method,
+        path=path,
+        request_bytes=sent,
+        response_trailers=fields,
+        began=0.0,
+        ended=took,
+        request_sent_at=0.0,
+        response_head_at=head,
+        dropped=Cause.UPSTREAM_GONE,
+        why=why,
+    )
+    out = BytesWriter()
+    LineWriter().write(out, record, b"now")
+    (line,) = lines(out.getvalue())
+    assert msgspec.json.decode(out.getvalue(), type=Line)
+    assert out.getvalue().endswith(b"}\n")
+    assert (line["method"], line["path"]) == (method[:32], path)
+    assert line["dropped"] == {"side": None, "cause": "upstream_gone", "why": why[:256]}
+    assert line["request_bytes"] == sent
+    assert line["response"] == {"ending": "trailers", "trailers": fields}
+    assert line["duration_ms"] == pytest.approx(took * 1000, abs=0.0006)
+    assert (line["response_head_ms"] is None) == (head is None)
+    assert head is None or line["response_head_ms"] == pytest.approx(head * 1000, abs=0.0006)
+
+
+def test_words_that_peers_choose_are_kept_within_a_bound() -> None:
+    writer, out = LineWriter(), BytesWriter()
+    tracemalloc.start()
+    try:
+        for number in range(20_000):
+            out.truncate(0)
+            record = exchange(method=f"M{number}{'x' * 10_000}", peer=f"2001:db8::{number}")
+            record.grpc_status = f"{number}{'0' * 10_000}"
+            writer.write(out, record, b"now")
+        del record
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    (line,) = lines(out.getvalue())
+    assert line["method"].startswith("M19999x")
+    assert line["grpc_status"] == "invalid"
+    assert kept < 1_000_000
+
+
 @pytest.mark.parametrize(
     ("status", "name"),
     [
@@ -332,8 +395,8 @@ def test_a_full_stdout_is_not_waited_for() -> None:
 class Outdated:
     """A poll whose pipe somebody else has filled since."""
 
-    def poll(self, _timeout: int) -> bool:
-        return True
+    def poll(self, _timeout: int) -> list[tuple[int, int]]:
+        return [(0, select.POLLOUT)]
 
 
 def test_a_stdout_that_another_process_has_filled_is_not_waited_for_either() -> None:

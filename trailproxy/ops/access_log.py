@@ -1,9 +1,9 @@
-"""Access log: one exchange, one JSON line, in the same words as the metrics.
+"""AccessLog: the lines of finished exchanges on their way to one file or pipe.
 
-The log never makes the proxy wait and never breaks it: lines gather in memory,
-`flush` hands over only what the sink takes at once, and a line that cannot be
-kept is counted in `lost_lines`. Whoever owns the log calls `flush` now and then,
-once a turn of the event loop or a few times a second.
+What a line says is AccessLine's business. The log never makes the proxy wait and
+never breaks it: lines gather in memory, `flush` hands over only what the sink takes
+at once, and a line that cannot be kept is counted in `lost_lines`. Whoever owns the
+log calls `flush` now and then, a few times a second.
 """
 
 import contextlib
@@ -12,115 +12,26 @@ import select
 import stat
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, final
 
-import msgspec
+from librt.strings import BytesWriter
+from mypy_extensions import i64
 
-from trailproxy.core.fault import Cause, Initiator, Side
-from trailproxy.core.record import Ending, Progress, Record
-from trailproxy.wire.errors import code_name
+from trailproxy.core.record import Record
+from trailproxy.ops.access_line import LineWriter
 
 _STDOUT: Final = 1
 _MODE: Final = 0o640  # paths may hold what only operators should see
 
 # poll() tells that a pipe takes PIPE_BUF octets at once, and such a write is not
 # mixed with those of other processes that log to the same pipe.
-_CHUNK: Final = select.PIPE_BUF
+_PIPE_CHUNK: Final = select.PIPE_BUF
+_FILE_CHUNK: Final = 64 * 1024  # octets; a file takes what it is given
+_FLUSH_AT: Final = 64 * 1024  # octets; more of them would not stay in the processor's cache
 _MAX_BUFFERED: Final = 1024 * 1024  # octets kept for a sink that takes nothing
 
-# Characters kept of what peers choose, so that a line keeps below one chunk.
-_MAX_METHOD: Final = 32
-_MAX_AUTHORITY: Final = 256
-_MAX_PATH: Final = 2048
-_MAX_WHY: Final = 256
 
-_GRPC_NAMES: Final = {
-    str(number): name
-    for number, name in enumerate(
-        (
-            "OK",
-            "CANCELLED",
-            "UNKNOWN",
-            "INVALID_ARGUMENT",
-            "DEADLINE_EXCEEDED",
-            "NOT_FOUND",
-            "ALREADY_EXISTS",
-            "PERMISSION_DENIED",
-            "RESOURCE_EXHAUSTED",
-            "FAILED_PRECONDITION",
-            "ABORTED",
-            "OUT_OF_RANGE",
-            "UNIMPLEMENTED",
-            "INTERNAL",
-            "UNAVAILABLE",
-            "DATA_LOSS",
-            "UNAUTHENTICATED",
-        )
-    )
-} | {"": ""}
-
-
-def grpc_name(status: str) -> str:
-    """Name a grpc-status: its canonical name, `invalid`, or an empty string when there is none."""
-    return _GRPC_NAMES.get(status, "invalid")
-
-
-def route_name(route: str) -> str:
-    """Name a route; requests that matched none share `none`."""
-    return route or "none"
-
-
-class Message(msgspec.Struct, frozen=True):
-    """How the request or the response went."""
-
-    ending: Ending
-    trailers: int  # fields that departed
-
-
-class Dropped(msgspec.Struct, frozen=True):
-    """Why there was no clean end relayed both ways."""
-
-    side: Side | None
-    cause: Cause
-    why: str
-
-
-class Reset(msgspec.Struct, frozen=True):
-    """One RST_STREAM of the exchange."""
-
-    side: Side
-    initiator: Initiator
-    code: str
-    phase: Progress
-    cause: Cause
-
-
-class Line(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One line of the log; what went well has neither `dropped` nor `resets`."""
-
-    time: str  # when the exchange ended, ISO 8601 in UTC
-    listener: str
-    route: str
-    peer: str
-    method: str
-    authority: str
-    path: str
-    status: int  # 0: the client got no response
-    grpc_status: str
-    upstream: str
-    endpoint: str
-    attempts: int
-    duration_ms: float
-    response_head_ms: float | None  # request head sent upstream to response head
-    request_bytes: int
-    response_bytes: int
-    request: Message
-    response: Message
-    answered: bool  # the response is our own
-    dropped: Dropped | None = None
-    resets: tuple[Reset, ...] = ()
-
-
+@final
 class AccessLog:
     """The lines on their way to one file or pipe.
 
@@ -130,18 +41,26 @@ class AccessLog:
 
     def __init__(self, target: str, fd: int, wall: Callable[[], float]) -> None:
         # set once
-        self._target = target
-        self._wall = wall
-        self._encode = msgspec.json.Encoder().encode
+        self._target: Final = target
+        self._wall: Final = wall
+        self._line: Final = LineWriter()
         # the sink; replaced by reopen
         self._fd = fd
         self._poll = _poll_for(fd)
+        self._chunk = _chunk_for(fd)
         # written by write and flush
         self.lost_lines = 0
-        self._buffer = bytearray()
-        self._torn = False  # the last write ended inside a line
-        self._second = -1
-        self._stamp = ""
+        self._lines: Final = BytesWriter()  # since the last flush
+        self._unsent: Final = bytearray()  # whole lines, the first perhaps without its beginning
+        self._torn = False  # that beginning has been written
+        self._millisecond: i64 = -1  # since 1970
+        self._second = b""  # the same in words, up to the point
+        self._time = b""  # and the whole of it
+
+    @property
+    def on(self) -> bool:
+        """Whether lines go anywhere."""
+        return self._fd >= 0
 
     @classmethod
     def open(cls, target: str, wall: Callable[[], float]) -> "AccessLog":
@@ -168,7 +87,7 @@ class AccessLog:
         self.flush()
         self._discard(torn_too=True)
         os.close(self._fd)
-        self._fd, self._poll = fd, _poll_for(fd)
+        self._fd, self._poll, self._chunk = fd, _poll_for(fd), _chunk_for(fd)
 
     def close(self) -> None:
         """Write what the sink takes at once, and let go of it; later lines go nowhere."""
@@ -183,28 +102,31 @@ class AccessLog:
         """Add the line of a finished exchange; `flush` sends it."""
         if self._fd < 0:
             return
-        if len(self._buffer) > _MAX_BUFFERED:
+        lines = self._lines
+        before: i64 = len(lines)
+        if before >= _FLUSH_AT or before + len(self._unsent) > _MAX_BUFFERED:
             self.flush()
-            if len(self._buffer) > _MAX_BUFFERED:
+            before = 0
+            if len(self._unsent) > _MAX_BUFFERED:
                 self.lost_lines += 1
                 return
         try:
-            line = self._encode(_line(record, self._now()))
+            self._line.write(lines, record, self._now())
         except UnicodeEncodeError:  # a name from the configuration with half a surrogate pair
+            lines.truncate(before)
             self.lost_lines += 1
-            return
-        self._buffer += line
-        self._buffer += b"\n"
 
     def flush(self) -> None:
         """Hand over whole lines for as long as the sink takes them without making us wait."""
-        buffer = self._buffer
+        unsent = self._unsent
+        unsent += self._lines.getvalue()
+        self._lines.truncate(0)
         try:
-            while buffer and self._poll.poll(0):
-                cut = buffer.rfind(b"\n", 0, _CHUNK) + 1 or _CHUNK
-                sent = os.write(self._fd, buffer[:cut])
-                self._torn = buffer[sent - 1] != ord("\n")
-                del buffer[:sent]
+            while unsent and self._poll.poll(0):
+                cut = unsent.rfind(b"\n", 0, self._chunk) + 1 or self._chunk
+                sent = os.write(self._fd, unsent[:cut])
+                self._torn = unsent[sent - 1] != ord("\n")
+                del unsent[:sent]
         except BlockingIOError:
             return  # a busy reader; the lines wait for the next flush
         except OSError:
@@ -212,17 +134,20 @@ class AccessLog:
 
     def _discard(self, *, torn_too: bool) -> None:
         """Lose the lines that wait; a line half written is kept for the same sink to finish."""
-        kept = self._buffer.find(b"\n") + 1 if self._torn and not torn_too else 0
-        self.lost_lines += self._buffer.count(b"\n", kept)
-        del self._buffer[kept:]
+        kept = self._unsent.find(b"\n") + 1 if self._torn and not torn_too else 0
+        self.lost_lines += self._unsent.count(b"\n", kept)
+        del self._unsent[kept:]
         self._torn = kept > 0
 
-    def _now(self) -> str:
-        second, millisecond = divmod(round(self._wall() * 1000), 1000)
-        if second != self._second:
-            self._second = second
-            self._stamp = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-        return f"{self._stamp}.{millisecond:03d}Z"
+    def _now(self) -> bytes:
+        millisecond = i64(self._wall() * 1000 + 0.5)
+        if millisecond != self._millisecond:
+            if millisecond // 1000 != self._millisecond // 1000 or not self._second:
+                second = datetime.fromtimestamp(int(millisecond // 1000), UTC)
+                self._second = second.strftime("%Y-%m-%dT%H:%M:%S.").encode()
+            self._millisecond = millisecond
+            self._time = b"%s%03dZ" % (self._second, int(millisecond % 1000))
+        return self._time
 
 
 def _open(target: str) -> int:
@@ -247,50 +172,12 @@ def _open_stdout() -> int:
     return os.dup(_STDOUT)
 
 
+def _chunk_for(fd: int) -> int:
+    return _FILE_CHUNK if fd >= 0 and stat.S_ISREG(os.fstat(fd).st_mode) else _PIPE_CHUNK
+
+
 def _poll_for(fd: int) -> "select.poll":
     poll = select.poll()
     if fd >= 0:
         poll.register(fd, select.POLLOUT)
     return poll
-
-
-def _line(record: Record, time: str) -> Line:
-    head = record.response_head_seconds
-    return Line(
-        time=time,
-        listener=record.listener,
-        route=route_name(record.route),
-        peer=record.peer,
-        method=record.method[:_MAX_METHOD],
-        authority=record.authority[:_MAX_AUTHORITY],
-        path=record.path[:_MAX_PATH],
-        status=record.status,
-        grpc_status=grpc_name(record.grpc_status),
-        upstream=record.upstream,
-        endpoint=record.endpoint,
-        attempts=record.attempts,
-        duration_ms=round(record.duration * 1000, 3),
-        response_head_ms=None if head is None else round(head * 1000, 3),
-        request_bytes=record.request_bytes,
-        response_bytes=record.response_bytes,
-        request=Message(record.request_ending, record.request_trailers),
-        response=Message(record.response_ending, record.response_trailers),
-        answered=record.answered,
-        dropped=_dropped(record),
-        resets=_resets(record),
-    )
-
-
-def _dropped(record: Record) -> Dropped | None:
-    if record.dropped is None:
-        return None
-    return Dropped(record.dropped_side, record.dropped, record.why[:_MAX_WHY])
-
-
-def _resets(record: Record) -> tuple[Reset, ...]:
-    return tuple(
-        [
-            Reset(side, initiator, code_name(code), phase, cause)
-            for side, initiator, code, phase, cause in record.resets or ()
-        ]
-    )

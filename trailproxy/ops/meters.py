@@ -6,12 +6,15 @@ that nothing grows between two readings.
 """
 
 from bisect import bisect_left
-from typing import Final, Protocol, final
+from typing import TYPE_CHECKING, Final, Protocol, final
 
 from mypy_extensions import i64
 
 from trailproxy.core.fault import Cause, Initiator, Side
 from trailproxy.core.record import DROPPED, Direction, Observer, Outcome, Progress, Record
+
+if TYPE_CHECKING:
+    from trailproxy.ops.access_log import AccessLog
 
 #: Upper bounds in seconds: a hop on one machine, a network, a long poll.
 BUCKETS: Final[list[float]] = [
@@ -154,8 +157,8 @@ class RouteMeter:
 class Rare(Protocol):
     """Who is told at once of what is rare."""
 
-    def exchange_noted(self, record: Record) -> None:
-        """Note an exchange that was dropped, or any that is over where each is written down."""
+    def exchange_dropped(self, record: Record) -> None:
+        """Note an exchange that did not end cleanly."""
         ...
 
     def trailers_dropped(self, direction: Direction, cause: Cause) -> None:
@@ -187,7 +190,7 @@ class Meters(Observer):
 
     def __init__(self, rare: Rare) -> None:
         """Count, and hand on to `rare` what is seldom."""
-        self.each = False  # every exchange is noted, not only those that were dropped
+        self.log: AccessLog | None = None  # that of every exchange, if there is one
         self._rare: Final = rare
         self._routes: dict[str, RouteMeter] = {}
         self._latest_route = ""
@@ -237,8 +240,10 @@ class Meters(Observer):
         head_seconds = record.response_head_seconds
         if head_seconds is not None:
             meter.response_head.observe(head_seconds)
-        if self.each or record.dropped is not None:
-            self._rare.exchange_noted(record)
+        if record.dropped is not None:
+            self._rare.exchange_dropped(record)
+        if self.log is not None:
+            self.log.write(record)
 
     def trailers(
         self, direction: Direction, outcome: Outcome, route: str, cause: Cause | None = None

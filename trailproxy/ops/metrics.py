@@ -30,7 +30,8 @@ from prometheus_client.registry import CollectorRegistry
 from trailproxy import __version__
 from trailproxy.core.fault import Cause, Initiator, Side
 from trailproxy.core.record import Direction, Progress, Record, Tally
-from trailproxy.ops.access_log import AccessLog, grpc_name, route_name
+from trailproxy.ops.access_line import grpc_name, route_name
+from trailproxy.ops.access_log import AccessLog
 from trailproxy.ops.meters import BUCKETS, Durations, Meters
 from trailproxy.wire.errors import code_name
 
@@ -211,7 +212,7 @@ class Metrics:
     @log.setter
     def log(self, log: AccessLog | None) -> None:
         self._log = log
-        self.meters.each = log is not None
+        self.meters.log = log if log is not None and log.on else None
 
     def take(self) -> None:
         """Take over what the meters have counted; before anything is read."""
@@ -232,13 +233,10 @@ class Metrics:
 
     # -- Rare: what the meters hand on ----------------------------------------------------
 
-    def exchange_noted(self, record: Record) -> None:
-        """Note an exchange that was dropped, or any that is over while there is a log."""
-        if record.dropped is not None:
-            side = record.dropped_side or "none"
-            self.dropped[side, record.dropped, route_name(record.route)] += 1
-        if self._log is not None:
-            self._log.write(record)
+    def exchange_dropped(self, record: Record) -> None:
+        """Note an exchange that did not end cleanly."""
+        side, cause = record.dropped_side or "none", record.dropped or Cause.INTERNAL
+        self.dropped[side, cause, route_name(record.route)] += 1
 
     def trailers_dropped(self, direction: Direction, cause: Cause) -> None:
         """Note why a trailer section was dropped."""

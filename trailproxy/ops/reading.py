@@ -12,7 +12,7 @@ import msgspec
 
 from trailproxy.core.fault import Cause, Side
 from trailproxy.core.record import Tally
-from trailproxy.ops.access_log import route_name
+from trailproxy.ops.access_line import route_name
 from trailproxy.ops.metrics import Counts, Histogram, Metrics
 
 
