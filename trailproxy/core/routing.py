@@ -1,7 +1,13 @@
-"""Routing: which upstream a request goes to. Immutable; first match wins."""
+"""Routing: which upstream a request goes to. Immutable; first match wins.
+
+No route is asked by itself: what could match is looked up, under the authority and each
+beginning of the path that may be a prefix, and the route written first is taken.
+"""
 
 from dataclasses import dataclass
 from typing import Final, final
+
+from mypy_extensions import i64
 
 from trailproxy.core.upstream import Upstream
 
@@ -16,6 +22,10 @@ class Deadlines:
 
 
 DEFAULT_DEADLINES: Final = Deadlines()
+
+_NOWHERE: Final[i64] = 1 << 30
+_SLASH: Final = 0x2F
+_QUESTION_MARK: Final = 0x3F
 
 
 @final
@@ -67,40 +77,89 @@ class Route:
         self.share: Final = share
         self.authority: Final = authority
         self.path_prefix: Final = path_prefix
-        self._whole: Final = path_prefix[-1:] == b"/"  # what stands behind it is free
         self.deadlines: Final = deadlines
 
-    def matches(self, authority: bytes, path: bytes) -> bool:
-        """Tell whether a request with this lower-case authority and path takes this route."""
-        wanted = self.authority
-        if wanted:
-            host = authority.rpartition(b":")[0] if b":" not in wanted else authority
-            if authority == wanted or host == wanted:
-                pass
-            elif wanted[:2] != b"*." or not (host or authority).endswith(wanted[1:]):
-                return False
-        prefix = self.path_prefix
+
+@final
+class _Prefixes:
+    """The path prefixes under one authority, and the place of the first route with each."""
+
+    __slots__ = ("_any", "_depth", "_open", "_whole")
+
+    def __init__(self) -> None:
+        self._any: i64 = _NOWHERE  # of the first route without a prefix
+        self._open: Final[dict[bytes, i64]] = {}  # /greet/ fits whatever begins with it
+        self._whole: Final[dict[bytes, i64]] = {}  # /greet fits /greet, /greet/x and /greet?x
+        self._depth: i64 = 0  # slashes in the prefix that has most
+
+    def add(self, prefix: bytes, place: i64) -> None:
         if not prefix:
-            return True
-        if not path.startswith(prefix):
-            return False
-        # /greet matches /greet, /greet/x and /greet?x, but not /greetings
-        return self._whole or path[len(prefix) : len(prefix) + 1] in (b"", b"/", b"?")
+            self._any = min(self._any, place)
+            return
+        places = self._open if prefix[-1:] == b"/" else self._whole
+        places.setdefault(prefix, place)
+        self._depth = max(self._depth, prefix.count(b"/"))
+
+    def find(self, path: bytes) -> i64:
+        """Return the place of the first route that fits: each place where one may end is tried."""
+        best = self._any
+        if self._depth == 0:
+            return best
+        slashes: i64 = 0
+        position: i64 = 0
+        size: i64 = len(path)
+        while position < size:
+            octet = path[position]
+            if octet == _SLASH:
+                if self._whole:
+                    best = min(best, self._whole.get(path[:position], _NOWHERE))
+                slashes += 1
+                if slashes > self._depth:
+                    return best
+                if self._open:
+                    best = min(best, self._open.get(path[: position + 1], _NOWHERE))
+            elif octet == _QUESTION_MARK:
+                break
+            position += 1
+        return min(best, self._whole.get(path[:position], _NOWHERE)) if self._whole else best
 
 
 @final
 class Router:
-    """All routes, in the order they were written."""
+    """All routes, in the order they were written; a thousand cost no more than ten."""
 
     def __init__(self, routes: tuple[Route, ...]) -> None:
         self.routes: Final = routes
-        self._reads_authority: Final = any(route.authority for route in routes)
+        self._everywhere: Final = _Prefixes()  # without an authority
+        self._hosts: Final[dict[bytes, _Prefixes]] = {}
+        self._parents: Final[dict[bytes, _Prefixes]] = {}  # *.example.com as .example.com
+        for place, route in enumerate(routes):
+            self._prefixes_of(route.authority).add(route.path_prefix, place)
+        self._parent_sizes: Final = sorted({len(parent) for parent in self._parents})
+
+    def _prefixes_of(self, authority: bytes) -> _Prefixes:
+        if not authority:
+            return self._everywhere
+        if authority[:2] == b"*.":
+            return self._parents.setdefault(authority[1:], _Prefixes())
+        return self._hosts.setdefault(authority, _Prefixes())
 
     def match(self, authority: bytes, path: bytes) -> Route | None:
         """Return the first route that takes the request, or None."""
-        if self._reads_authority:
+        best = self._everywhere.find(path)
+        if self._hosts or self._parents:
             authority = authority.lower()
-        for route in self.routes:
-            if route.matches(authority, path):
-                return route
-        return None
+            best = min(best, self._find_under(authority, path))
+            host = authority.rpartition(b":")[0]
+            if host:
+                best = min(best, self._find_under(host, path))
+        return None if best == _NOWHERE else self.routes[best]
+
+    def _find_under(self, authority: bytes, path: bytes) -> i64:
+        exact = self._hosts.get(authority)
+        best = _NOWHERE if exact is None else exact.find(path)
+        for size in self._parent_sizes:
+            parent = self._parents.get(authority[-size:])
+            if parent is not None:
+                best = min(best, parent.find(path))
+        return best
