@@ -2,6 +2,7 @@
 
 import ast
 import asyncio
+import json
 import os
 import re
 import shlex
@@ -318,7 +319,9 @@ def keys(structs: dict[str, Any], form: dict[str, Any], place: str) -> Iterator[
         for key, inner in struct["properties"].items():
             path = f"{place}.{key}" if place else key
             default = inner.get("default")
-            shown = "–" if default is None or isinstance(default, dict) else f"`{default}`"
+            shown = (
+                "–" if default in (None, (), []) or isinstance(default, dict) else _word(default)
+            )
             need = "required" if key in struct["required"] else shown
             yield f"`{path}`", need, inner["description"]
             yield from keys(structs, inner, path)
@@ -326,6 +329,11 @@ def keys(structs: dict[str, Any], form: dict[str, Any], place: str) -> Iterator[
         yield from keys(structs, option, place)
     if "items" in form:
         yield from keys(structs, form["items"], f"{place}[]")
+
+
+def _word(default: object) -> str:
+    """Write a default as operators do."""
+    return f"`{default if isinstance(default, str) else json.dumps(default)}`"
 
 
 def test_every_metric_is_explained() -> None:

@@ -11,8 +11,10 @@ import ssl
 from typing import Final, NamedTuple
 
 from trailproxy.core.address import Address, parse_address
+from trailproxy.core.hooks import HookError
 from trailproxy.net.origin import OriginParams
 from trailproxy.net.tls import TLSError, client_context, server_context
+from trailproxy.ops.handling import handling
 from trailproxy.ops.settings import ListenerSettings, Settings, UpstreamSettings
 from trailproxy.ops.snapshot import wire_params
 from trailproxy.wire import WireParams
@@ -63,7 +65,7 @@ def make_plan(settings: Settings) -> Plan:
     """Build what the settings describe.
 
     Raises:
-        BuildError: a certificate, a key or a CA file cannot be used.
+        BuildError: a certificate, a key, a CA file or a hook cannot be used.
     """
     wire = wire_params(settings.limits)
     listeners: dict[Seat, ListenerPlan] = {}
@@ -79,6 +81,11 @@ def make_plan(settings: Settings) -> Plan:
             origins[upstream.name] = _origin(upstream, settings.codec, wire)
         except TLSError as error:
             problems.append(f"upstreams[{place}].tls: {error}")
+    for place, route in enumerate(settings.routes):
+        try:
+            handling(route)
+        except HookError as error:
+            problems.append(f"routes[{place}].hooks: {error}")
     if problems:
         raise BuildError(problems)
     return Plan(settings, wire, listeners, origins, parse_address(settings.admin.bind))

@@ -9,6 +9,7 @@ from tests.support.table import Table
 from trailproxy.core.exchange import Exchange
 from trailproxy.core.fault import Cause, Side, ours
 from trailproxy.core.lane import Lane
+from trailproxy.core.matrix import expire
 from trailproxy.core.record import Direction, Ending, Outcome
 from trailproxy.core.routing import Deadlines, Route, Router
 from trailproxy.core.stream import Stream
@@ -188,7 +189,7 @@ def test_an_exchange_that_is_over_cannot_expire() -> None:
     table.client.opens(request(end=True))
     (exchange,) = table.proxy._active
     table.server.says(head(200, end=True))
-    exchange.expire(Cause.TOTAL_TIMEOUT)
+    expire(exchange, Cause.TOTAL_TIMEOUT)
     exchange.stream_gone(exchange.down, ours(Cause.INTERNAL, "late"))
     exchange.lease_failed(ours(Cause.QUEUE_TIMEOUT, "late"))
     table.is_clean()

@@ -4,17 +4,12 @@ import pytest
 
 from trailproxy.core.clock import DateStamp
 from trailproxy.core.message import (
-    NEVER_TRAILERS,
     Hop,
-    is_grpc,
     request_to_relay,
     response_to_relay,
     stops_here,
-    trailers_to_relay,
     understand,
-    vet_trailers,
 )
-from trailproxy.wire.errors import HTTP2Error
 from trailproxy.wire.field import Field, Recurring
 from trailproxy.wire.fields import Fields, Kind
 
@@ -96,11 +91,6 @@ def test_a_response_is_vouched_for_likewise(extra: tuple[tuple[str, str], ...]) 
     assert Fields(relayed.items).fault(Kind.RESPONSE) == ""
 
 
-def test_trailers_that_lost_a_field_are_vouched_for_likewise() -> None:
-    kept, _ = trailers_to_relay(Fields.of([("te", "trailers"), ("x", "1")]))
-    assert Fields(kept.items).fault(Kind.TRAILERS) == ""
-
-
 def test_what_a_recurring_head_says_is_worked_out_once_for_each_client() -> None:
     head = _request()
     head.recurring = Recurring()
@@ -153,41 +143,6 @@ def test_a_response_gets_a_date_only_where_it_has_none() -> None:
     dated = response_to_relay(Fields.of([(":status", "200"), ("date", "then")]), TODAY)
     assert dated.all(b"date") == [b"then"]
     assert dated.all(b"via") == [b"2.0 trailproxy"]
-
-
-def test_trailers_that_may_all_travel_are_the_same_list() -> None:
-    section = Fields.of([("grpc-status", "0"), ("x", "1")])
-    kept, removed = trailers_to_relay(section)
-    assert kept is section
-    assert removed == 0
-
-
-def test_trailers_lose_what_may_not_travel() -> None:
-    section = Fields([Field(name, b"1") for name in sorted(NEVER_TRAILERS)] + [Field(b"x", b"1")])
-    kept, removed = trailers_to_relay(section)
-    assert kept == Fields.of([("x", "1")])
-    assert removed == len(NEVER_TRAILERS)
-
-
-def test_what_may_not_travel_is_refused_when_it_is_ours() -> None:
-    with pytest.raises(HTTP2Error, match="'te' is not allowed in trailers"):
-        vet_trailers([("x", "1"), ("te", "trailers")])
-    assert vet_trailers([("X", "1")]) == Fields.of([("x", "1")])
-
-
-@pytest.mark.parametrize(
-    ("content_type", "grpc"),
-    [
-        ("application/grpc", True),
-        ("application/grpc+proto", True),
-        ("application/grpc;charset=utf-8", True),
-        ("application/grpc-web", False),
-        ("application/json", False),
-        ("", False),
-    ],
-)
-def test_what_is_grpc(content_type: str, grpc: bool) -> None:
-    assert is_grpc(Fields.of([("content-type", content_type)])) is grpc
 
 
 def test_a_request_that_recurs_is_rewritten_once_for_each_hop() -> None:

@@ -31,7 +31,7 @@ DATE = b"Sun, 06 Nov 1994 08:49:37 GMT"
 )
 def test_each_cause_has_its_answer(cause: Cause, status: int, grpc_status: str, error: str) -> None:
     fault = ours(cause, "it broke")
-    plain = reply_for(fault, grpc=False, date=DATE)
+    plain = reply_for(fault, speaks_grpc=False, date=DATE)
     assert (plain.status, plain.grpc_status) == (status, "")
     assert plain.body == b"trailproxy: it broke\n"
     assert plain.head.get(b":status") == b"%d" % status
@@ -39,7 +39,7 @@ def test_each_cause_has_its_answer(cause: Cause, status: int, grpc_status: str, 
     assert plain.head.get(b"date") == DATE
     told = f'trailproxy; error={error}; details="it broke"'.encode()
     assert plain.head.get(b"proxy-status") == told
-    grpc = reply_for(fault, grpc=True, date=DATE)
+    grpc = reply_for(fault, speaks_grpc=True, date=DATE)
     assert (grpc.status, grpc.grpc_status, grpc.body) == (200, grpc_status, b"")
     assert grpc.head.get(b"grpc-status") == grpc_status.encode()
     assert grpc.head.get(b"grpc-message") == b"trailproxy: it broke"
@@ -48,7 +48,7 @@ def test_each_cause_has_its_answer(cause: Cause, status: int, grpc_status: str, 
 
 def test_text_of_a_peer_is_made_safe() -> None:
     why = 'gone "away"\\ 100%\r\nset-cookie: a=é' + "x" * 1000
-    reply = reply_for(ours(Cause.UPSTREAM_GOAWAY, why), grpc=True, date=DATE)
+    reply = reply_for(ours(Cause.UPSTREAM_GOAWAY, why), speaks_grpc=True, date=DATE)
     details = reply.head.get(b"proxy-status") or b""
     assert b"details=\"gone 'away'/ 100%??set-cookie: a=?xxx" in details
     assert len(details) < 300

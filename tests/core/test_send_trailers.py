@@ -12,8 +12,8 @@ from tests.support.pair import Pair
 from tests.support.parts import data, grpc_request, head, request, reset, trailers
 from tests.support.table import Table
 from trailproxy.core.fault import Cause, Side
-from trailproxy.core.message import NEVER_TRAILERS
 from trailproxy.core.record import Direction, Outcome
+from trailproxy.core.trailers import NEVER_TRAILERS
 from trailproxy.wire.errors import HTTP2Error
 from trailproxy.wire.field import Field
 from trailproxy.wire.fields import Fields

@@ -54,4 +54,5 @@ class Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
     response: Message
     answered: bool  # the response is our own
     dropped: Dropped | None = None
+    notes: tuple[str, ...] = ()  # what policies had to say
     resets: tuple[Reset, ...] = ()

@@ -47,9 +47,14 @@ def request(method: str = "POST", path: str = "/", *, end: bool = False, **extra
     return Head(fields + _more(extra), end)
 
 
-def grpc_request(path: str = "/greet.Greeter/Hello", *, end: bool = False) -> Head:
+def grpc_request(path: str = "/greet.Greeter/Hello", *, end: bool = False, **extra: str) -> Head:
     """Build the head of a gRPC call."""
-    return request("POST", path, end=end, te="trailers", content_type="application/grpc")
+    return request("POST", path, end=end, te="trailers", content_type="application/grpc", **extra)
+
+
+def grpc_head(**extra: str) -> Head:
+    """Build the head of a gRPC response."""
+    return head(200, content_type="application/grpc", **extra)
 
 
 def head(status: int = 200, *, end: bool = False, **extra: str) -> Head:

@@ -15,7 +15,7 @@ from trailproxy.core.connection import Connection
 from trailproxy.core.fault import Cause, Fault, Initiator, Side
 from trailproxy.core.proxy import Front, Proxy
 from trailproxy.core.record import Direction, Observer, Outcome, Progress, Record, Tally
-from trailproxy.core.routing import Deadlines, Route, Router, Share
+from trailproxy.core.routing import Deadlines, Handling, Route, Router, Share
 from trailproxy.core.stream import Host
 from trailproxy.core.upstream import Tenant, Upstream
 from trailproxy.wire import Codec, Role, WireParams, make_codec
@@ -45,6 +45,8 @@ class Notebook(Observer):
         self.trailer_outcomes: Counter[tuple[Direction, Outcome]] = Counter()
         self.trailer_losses: list[Cause] = []
         self.fields_removed = 0
+        self.digests: Counter[tuple[Direction, str]] = Counter()
+        self.hook_calls: Counter[tuple[str, bool]] = Counter()
         self.goaways: list[tuple[Side, Direction, int]] = []
 
     def exchange_began(self, record: Record) -> None:
@@ -68,6 +70,12 @@ class Notebook(Observer):
 
     def trailer_fields_removed(self, direction: Direction, route: str, count: int) -> None:
         self.fields_removed += count
+
+    def digest_checked(self, direction: Direction, outcome: str, route: str) -> None:
+        self.digests[direction, outcome] += 1
+
+    def hook_called(self, hook: str, seconds: float, *, failed: bool) -> None:
+        self.hook_calls[hook, failed] += 1
 
     def goaway(self, side: Side, direction: Direction, code: int) -> None:
         self.goaways.append((side, direction, code))
@@ -231,6 +239,7 @@ class Table:
         server_window: int = 1 << 20,
         proxy: WireParams = WIDE,
         deadlines: Deadlines | None = None,
+        handling: Handling | None = None,
         connected: bool = True,
     ) -> None:
         self.clock = FakeClock()
@@ -242,6 +251,7 @@ class Table:
             share=Share([(self.kitchen, 1)]),
             path_prefix=b"/",
             deadlines=deadlines or Deadlines(),
+            handling=handling,
         )
         self.proxy = Proxy(
             Router((route,)),

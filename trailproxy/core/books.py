@@ -7,9 +7,7 @@ from typing import Final, final
 
 from trailproxy.core.fault import Cause
 from trailproxy.core.lane import Lane
-from trailproxy.core.message import trailers_to_relay
 from trailproxy.core.record import (
-    RELAYED,
     RESPONSE,
     TRAILERS,
     Direction,
@@ -17,6 +15,7 @@ from trailproxy.core.record import (
     Outcome,
     Record,
 )
+from trailproxy.core.trailers import trailers_to_relay
 from trailproxy.wire.field import GRPC_STATUS, TRAILER
 from trailproxy.wire.fields import Fields
 
@@ -53,7 +52,7 @@ class TrailerBooks:
     def lane_done(self, record: Record, direction: Direction, lane: Lane) -> None:
         """Enter what became of the section of a message whose end has departed."""
         if lane.ending is TRAILERS:
-            self.enter(record, direction, RELAYED)
+            self.enter(record, direction, lane.outcome)
         elif direction is RESPONSE and _ends_at_head(record):
             return  # it may have none, and what came was entered as dropped
         elif lane.trailers_came:

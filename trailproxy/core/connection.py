@@ -13,9 +13,9 @@ from mypy_extensions import i64
 from trailproxy.core.fault import GONE, PROTOCOL, RESET, Cause, Fault, Initiator, Scope, Side
 from trailproxy.core.goodbye import Goodbye
 from trailproxy.core.lane import Lane
-from trailproxy.core.message import vet_trailers
 from trailproxy.core.record import Direction, Observer, Outcome, Progress, Tally
 from trailproxy.core.stream import Host, Stream
+from trailproxy.core.trailers import vet_trailers
 from trailproxy.core.turns import Turns
 from trailproxy.wire.codec import Codec
 from trailproxy.wire.errors import ErrorCode, HTTP2Error

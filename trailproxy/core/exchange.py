@@ -1,16 +1,18 @@
 """Exchange: one request, its response, and what becomes of both.
 
 It is called at the beginning, at the end, and when something breaks; never per
-byte. `_upstream_gone` and `_downstream_gone` are the one matrix that says what
-an ending on one side means for the other. The first fault is the one that is
-told; `_finish` runs once, whatever the order of endings.
+byte. What an ending before its time means is the matrix's business. `_finish`
+runs once, whatever the order of endings.
 """
 
 from typing import TYPE_CHECKING, Final, final
 
 from mypy_extensions import i64
 
-from trailproxy.core.fault import UNPROCESSED, Cause, Fault, Initiator, Scope, Side, ours
+from trailproxy.core import matrix
+from trailproxy.core.epilogue import announce
+from trailproxy.core.fault import Cause, Fault, Initiator, Side, ours
+from trailproxy.core.grpc import with_timeout
 from trailproxy.core.lane import Lane, Phase
 from trailproxy.core.message import Request, response_to_relay
 from trailproxy.core.record import (
@@ -18,13 +20,12 @@ from trailproxy.core.record import (
     REQUEST,
     RESPONSE,
     Direction,
-    Ending,
     Outcome,
     Progress,
     Record,
 )
-from trailproxy.core.reply import Reply, last_hop_reply, reply_for
-from trailproxy.core.routing import Deadlines
+from trailproxy.core.reply import Reply, last_hop_reply
+from trailproxy.core.routing import Deadlines, OnFailure, Route
 from trailproxy.core.stream import Stream
 from trailproxy.core.upstream import Tenant, Upstream
 from trailproxy.core.watch import Watch
@@ -33,10 +34,10 @@ from trailproxy.wire.fields import Fields
 
 if TYPE_CHECKING:
     from trailproxy.core.connection import Connection
+    from trailproxy.core.inspection import Inspection
     from trailproxy.core.proxy import Front
 
 _UNHURRIED: Final = Watch(Deadlines(response_head=None, idle=None, total=None), 0.0)
-_ATTEMPTS: Final = 3  # leases an exchange may use up; each earlier one left no trace upstream
 
 
 @final
@@ -44,33 +45,37 @@ class Exchange(Tenant):
     """One request and its response, between a downstream and an upstream stream."""
 
     __slots__ = (
-        "_books",
-        "_farewell",
-        "_finished",
-        "_front",
+        "_inspection",
         "_upstream",
-        "_watch",
+        "books",
         "down",
+        "farewell",
+        "finished",
+        "front",
         "record",
         "request",
         "response",
+        "route",
         "up",
+        "watch",
     )
 
     def __init__(self, front: "Front", stream: Stream, request: Request) -> None:
         proxy = front.proxy
-        self._front: Final = front
+        self.front: Final = front
         self.down: Final = stream
         self.up: Stream | None = None
         self.request: Final = Lane(self, stream, proxy.downstream)
         self.response: Final = Lane(self, None, proxy.upstream)
         self.affinity = request.hop.peer
+        self.route: Route | None = None
         self._upstream: Upstream | None = None
-        self._watch = _UNHURRIED  # before there is a route
-        self._farewell: tuple[Stream, int, Cause] | None = None  # a reset behind the last part
-        self._finished = False
+        self._inspection: Inspection | None = None  # where the route has policies
+        self.watch = _UNHURRIED  # before there is a route
+        self.farewell: tuple[Stream, int, Cause] | None = None  # a reset behind the last part
+        self.finished = False
         self.record: Final = Record(front.listener, request, proxy.now())
-        self._books: Final = proxy.books
+        self.books: Final = proxy.books
         stream.owner = self
         stream.feeds = self.request
         self.response.attach(stream)
@@ -79,25 +84,31 @@ class Exchange(Tenant):
 
     def begin(self, end: bool) -> None:
         """Find the request its route and its upstream."""
-        front, record = self._front, self.record
+        front, record = self.front, self.record
         asked = record.asked
-        route = front.proxy.router.match(asked.authority, asked.path)
+        self.route = route = front.proxy.router.match(asked.authority, asked.path)
         record.route = "" if route is None else route.name
         front.proxy.began(self)
         self.request.phase = Phase.ENDED if end else Phase.BODY
         if asked.stops:
-            self._answer(last_hop_reply(front.proxy.date()))
+            matrix.answer(self, last_hop_reply(front.proxy.date()))
             return
         if route is None:
-            self._refuse(ours(Cause.NO_ROUTE, "no route takes this request", Side.DOWNSTREAM))
+            fault = ours(Cause.NO_ROUTE, "no route takes this request", Side.DOWNSTREAM)
+            matrix.refuse(self, fault)
             return
-        self._watch = Watch(route.deadlines, record.began)
+        self.watch = Watch(route.deadlines, record.began, asked.timeout)
+        if route.policy is not None:
+            self._inspection = route.policy.inspect(self)
+            if not self._inspection.begins():
+                return
         self._upstream = route.share.pick()
         record.upstream = self._upstream.name
         self.request.open(asked.relayed, end)
-        self._lease()
+        self.lease()
 
-    def _lease(self) -> None:
+    def lease(self) -> None:
+        """Ask the upstream for a stream; `attach` or `lease_failed` is its answer."""
         assert self._upstream is not None  # the route has one, and only the routed lease
         self._upstream.lease(self)
 
@@ -105,7 +116,7 @@ class Exchange(Tenant):
         """Open a stream on this connection; it has a free slot now."""
         stream = connection.open()
         if stream is None:
-            self._lease()  # its ids are used up: it will not be chosen again
+            self.lease()  # its ids are used up: it will not be chosen again
             return
         self.up = stream
         stream.owner = self
@@ -113,18 +124,21 @@ class Exchange(Tenant):
         self.response.source = stream
         self.record.endpoint = endpoint
         self.record.attempts += 1
-        now = self._front.proxy.now()
+        now = self.front.proxy.now()
         self.record.request_sent_at = now
-        self._watch.await_moves(now)
+        self.watch.await_moves(now)
+        asked, began = self.record.asked, self.record.began
+        if asked.timeout >= 0.0 and now > began:
+            self.request.opened = with_timeout(asked.relayed, asked.timeout - (now - began))
         if self.response.over:
             # the client has stopped listening while it waited
             cause = self.record.dropped or Cause.STREAM_OVER
-            self._farewell = (stream, ErrorCode.NO_ERROR, cause)
+            self.farewell = (stream, ErrorCode.NO_ERROR, cause)
         self.request.attach(stream)
 
     def lease_failed(self, fault: Fault) -> None:
         """There is no connection to be had."""
-        self._refuse(fault)
+        matrix.refuse(self, fault)
 
     # -- parts, as the lanes report them -------------------------------------------------
 
@@ -133,211 +147,131 @@ class Exchange(Tenant):
         if fields.interim:
             self.down.connection.send_headers(self.down.sid, fields, end=False)
             return
-        record, proxy = self.record, self._front.proxy
+        record, proxy = self.record, self.front.proxy
         record.status = fields.status
         record.response_head_at = proxy.now()
-        self._watch.head_came()
-        self._books.head_came(record, fields)
-        lane.open(response_to_relay(fields, proxy.date), end)
+        self.watch.head_came()
+        self.books.head_came(record, fields)
+        head = response_to_relay(fields, proxy.date)
+        if self.route is not None and self.route.on_failure == OnFailure.TRAILERS and not end:
+            head = announce(record.asked, head)
+        if self._inspection is not None:
+            head = self._inspection.response_head(head, end)
+            if lane.phase != Phase.HEAD:
+                return
+        lane.open(head, end)
 
     def trailers_arrived(self, lane: Lane, fields: Fields) -> Fields:
         """Return what of the trailers may travel on."""
-        return self._books.trailers_came(self.record, self._direction(lane), fields)
+        assert self.route is not None  # without one, no lane takes any
+        direction = self._direction(lane)
+        limits = self.route.limits_of(direction)
+        why = limits.excess(fields)
+        if why:
+            cut = limits.cut(fields)
+            if cut is None:
+                side = Side.DOWNSTREAM if direction is REQUEST else Side.UPSTREAM
+                fault = ours(Cause.TRAILERS_TOO_LARGE, why, side, ErrorCode.ENHANCE_YOUR_CALM)
+                self.halt_at_trailers(lane, fault)
+                return fields
+            lane.outcome = Outcome.REWRITTEN
+            fields = cut
+        kept = self.books.trailers_came(self.record, direction, fields)
+        return self._close(lane, kept)
+
+    def end_arrived(self, lane: Lane) -> Fields:
+        """Return the trailers that a message gets which came without."""
+        lane.outcome = Outcome.SYNTHESIZED
+        return self._close(lane, Fields([]))
+
+    def _close(self, lane: Lane, trailers: Fields) -> Fields:
+        if self._inspection is None:
+            return trailers
+        return self._inspection.trailers(lane, self._direction(lane), trailers)
+
+    def halt(self, fault: Fault, reply: Reply | None = None) -> None:
+        """A policy wants no more of it."""
+        matrix.halt(self, fault, reply)
+
+    def halt_at_trailers(self, lane: Lane, fault: Fault, reply: Reply | None = None) -> None:
+        """A policy does not want these trailers."""
+        if lane.trailers_came:
+            self.books.enter(self.record, self._direction(lane), Outcome.REJECTED)
+        matrix.halt(self, fault, reply)
 
     def trailers_lost(self, lane: Lane) -> None:
         """Trailers came, or were parked, and can reach nobody."""
         cause = self.record.dropped or Cause.STREAM_OVER
-        self._books.enter(self.record, self._direction(lane), Outcome.DROPPED, cause)
+        self.books.enter(self.record, self._direction(lane), Outcome.DROPPED, cause)
 
     def trailers_rejected(self, stream: Stream) -> None:
         """The peer's trailers were malformed; `stream_gone` follows."""
         direction = REQUEST if stream is self.down else RESPONSE
-        self._books.enter(self.record, direction, Outcome.REJECTED)
+        self.books.enter(self.record, direction, Outcome.REJECTED)
 
     def lane_done(self, lane: Lane) -> None:
         """The end of one message has departed."""
         if lane is self.request or not self.record.answered:
-            self._books.lane_done(self.record, self._direction(lane), lane)
+            self.books.lane_done(self.record, self._direction(lane), lane)
         if lane is self.request and self.response.phase == Phase.HEAD:
-            self._watch.await_head(self._front.proxy.now())
-        self._say_farewell()
-        self._finish_if_over()
+            self.watch.await_head(self.front.proxy.now())
+        self.say_farewell()
+        self.finish_if_over()
 
-    # -- the matrix: what an ending on one side means for the other ----------------------
+    # -- endings before their time -------------------------------------------------------
 
     def stream_gone(self, stream: Stream, fault: Fault) -> None:
         """One of our streams ended before its time."""
-        if self._finished:
+        if self.finished:
             return
         if stream is self.down:
-            self._downstream_gone(fault)
+            matrix.downstream_gone(self, fault)
         else:
-            self._upstream_gone(fault)
-
-    def _upstream_gone(self, fault: Fault) -> None:
-        request, response = self.request, self.response
-        if response.phase == Phase.HEAD:
-            if not self._retry(fault):
-                self._refuse(fault)
-            return
-        if response.abort():
-            self._break(fault)
-            return
-        # the response is whole, and nothing that happens now may take a byte of it
-        stopped = fault.code == ErrorCode.NO_ERROR or fault.scope is Scope.CONNECTION
-        if not stopped:
-            self._blame(fault)
-        request.cut()
-        code = ErrorCode.NO_ERROR if stopped else ErrorCode.CANCEL
-        cause = Cause.UPSTREAM_DONE if stopped else fault.cause
-        self._farewell = (self.down, code, cause)
-        if response.over:
-            self._say_farewell()
-        self._finish_if_over()
-
-    def _downstream_gone(self, fault: Fault) -> None:
-        request, response = self.request, self.response
-        if response.phase != Phase.DONE:
-            self._blame(fault)
-        if request.phase >= Phase.ENDED and request.phase != Phase.ABORTED:
-            response.cut()
-            if fault.code == ErrorCode.NO_ERROR:
-                # the client only stopped listening: what it said still departs
-                if self.up is not None:
-                    self._farewell = (self.up, ErrorCode.NO_ERROR, fault.cause)
-                if request.over:
-                    self._say_farewell()
-                self._finish_if_over()
-                return
-            code: int = ErrorCode.CANCEL
-        else:
-            code = fault.code or ErrorCode.CANCEL
-            request.abort()
-        if fault.scope is Scope.CONNECTION:
-            code = ErrorCode.CANCEL
-        self._cancel_upstream(code, fault.cause)
-        request.cut()
-        response.cut()
-        self._finish_if_over()
-
-    def _break(self, fault: Fault) -> None:
-        """The response was cut short behind its head: it must not look complete."""
-        self._blame(fault)
-        code = fault.code or ErrorCode.INTERNAL_ERROR
-        if code == ErrorCode.REFUSED_STREAM:
-            # to the client it would mean "not processed, try again" (RFC 9113 section 8.7)
-            code = ErrorCode.INTERNAL_ERROR
-        self.down.connection.reset(self.down, code, fault.cause)
-        self._cancel_upstream(ErrorCode.CANCEL, fault.cause)
-        self.response.cut(Ending.RESET)
-        self.request.cut()
-        self._finish_if_over()
-
-    def _refuse(self, fault: Fault) -> None:
-        """No response head has come, and none will: answer in the upstream's place."""
-        if self.response.phase != Phase.HEAD:
-            # nobody waits for an answer any more
-            self.request.cut()
-            self._finish_if_over()
-            return
-        if fault.cause is not Cause.NO_ROUTE:
-            self._blame(fault)
-        self.record.why = fault.why
-        self._cancel_upstream(ErrorCode.CANCEL, fault.cause)
-        date = self._front.proxy.date()
-        self._answer(reply_for(fault, grpc=self.record.grpc, date=date))
-
-    def _answer(self, reply: Reply) -> None:
-        record = self.record
-        record.answered = True
-        record.status = reply.status
-        record.grpc_status = reply.grpc_status
-        if reply.grpc_status:
-            self._books.enter(record, RESPONSE, Outcome.SYNTHESIZED)
-        self.request.cut()
-        self._farewell = (self.down, ErrorCode.NO_ERROR, Cause.ANSWERED)
-        bare = not reply.body or record.method == "HEAD"
-        self.response.source = None
-        self.response.open(reply.head, bare)
-        if not bare:
-            self.response.data(reply.body, 0, end=True)
-
-    def _retry(self, fault: Fault) -> bool:
-        """Lease again, if the upstream cannot have touched the request (RFC 9113 8.7)."""
-        if fault.cause not in UNPROCESSED or self.record.attempts >= _ATTEMPTS:
-            return False
-        if not self.request.replayable:
-            return False
-        self._watch.head_came()
-        self.request.rewind()
-        self.response.source = None
-        self.up = None
-        self._lease()
-        return True
-
-    # -- deadlines -----------------------------------------------------------------------
-
-    def expire(self, cause: Cause) -> None:
-        """A deadline has passed: answer if nothing was sent yet, else break off."""
-        if self._finished:
-            return
-        fault = ours(cause, cause.replace("_", " "), code=ErrorCode.INTERNAL_ERROR)
-        if self.response.phase == Phase.HEAD:
-            self._refuse(fault)
-        elif self.response.phase == Phase.DONE:
-            # the client has its whole response; only the rest of its request is given up
-            self._cancel_upstream(ErrorCode.CANCEL, cause)
-            self._farewell = (self.down, ErrorCode.NO_ERROR, cause)
-            self.request.cut()
-            self._say_farewell()
-            self._finish_if_over()
-        else:
-            self._break(fault)
+            matrix.upstream_gone(self, fault)
 
     def look(self, now: float) -> None:
         """See whether a deadline has passed, at `now` in clock seconds."""
-        cause = self._watch.look(now, self.request.moves + self.response.moves)
+        cause = self.watch.look(now, self.request.moves + self.response.moves)
         if cause is not None:
-            self.expire(cause)
+            matrix.expire(self, cause)
 
     # -- the end -------------------------------------------------------------------------
 
-    def _blame(self, fault: Fault) -> None:
-        record = self.record
-        if record.dropped is None:
-            record.dropped = fault.cause
-            record.dropped_side = fault.side
-            record.why = fault.why
-
-    def _cancel_upstream(self, code: int, cause: Cause) -> None:
+    def cancel_upstream(self, code: int, cause: Cause) -> None:
+        """Reset the stream to the upstream, or stop waiting for one."""
         if self.up is not None:
             self.up.connection.reset(self.up, code, cause)
         elif self._upstream is not None:
             self._upstream.cancel(self)
 
-    def _say_farewell(self) -> None:
-        if self._farewell is None:
+    def say_farewell(self) -> None:
+        """Reset the stream that should be, now that the last part has departed."""
+        if self.farewell is None:
             return
         # it is set when one lane is cut, so the lane that is done now is the other
-        stream, code, cause = self._farewell
-        self._farewell = None
+        stream, code, cause = self.farewell
+        self.farewell = None
         stream.connection.reset(stream, code, cause)
 
-    def _finish_if_over(self) -> None:
-        if self.request.over and self.response.over and not self._finished:
+    def finish_if_over(self) -> None:
+        """Tell what happened, once both lanes are over."""
+        if self.request.over and self.response.over and not self.finished:
             self._finish()
 
     def _finish(self) -> None:
-        self._finished = True
+        self.finished = True
         record, request, response = self.record, self.request, self.response
-        record.ended = self._front.proxy.now()
+        record.ended = self.front.proxy.now()
         record.request_ending = request.ending or CANCELLED
         record.response_ending = response.ending or CANCELLED
         record.request_bytes = request.departed
         record.response_bytes = response.departed
         record.request_trailers = request.trailers_departed
         record.response_trailers = response.trailers_departed
-        self._front.proxy.finished(self)
+        if self._inspection is not None:
+            self._inspection.over(record)
+            self._inspection = None
+        self.front.proxy.finished(self)
         _let_go(self.down)
         if self.up is not None:
             _let_go(self.up)
@@ -348,15 +282,7 @@ class Exchange(Tenant):
 
     def progress(self, stream: Stream) -> Progress:
         """Tell how far the response has come on this stream's side."""
-        lane = self.response
-        here = stream is self.down
-        if lane.phase == Phase.HEAD or lane.opened is None:
-            return Progress.BEFORE_HEAD
-        if lane.phase == Phase.DONE or (lane.phase == Phase.ENDED and not here):
-            return Progress.AFTER_END
-        if lane.phase == Phase.ENDED:
-            return Progress.TRAILERS
-        return Progress.BODY if (lane.departed if here else lane.arrived) else Progress.HEAD
+        return self.response.progress(at_sink=stream is self.down)
 
     def reset_noted(
         self, stream: Stream, initiator: Initiator, code: i64, progress: Progress, cause: Cause

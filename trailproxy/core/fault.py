@@ -51,7 +51,12 @@ class Cause(StrEnum):
     RESPONSE_HEAD_TIMEOUT = "response_head_timeout"
     IDLE_TIMEOUT = "idle_timeout"
     TOTAL_TIMEOUT = "total_timeout"
+    DEADLINE_EXCEEDED = "deadline_exceeded"  # the client's own, as grpc-timeout told it
     DRAIN_TIMEOUT = "drain_timeout"
+    TRAILERS_TOO_LARGE = "trailers_too_large"  # more than the route allows
+    DIGEST_MISMATCH = "digest_mismatch"  # the body is not what its sender says of it
+    HOOK = "hook"  # a hook of the route wanted it so
+    HOOK_FAILED = "hook_failed"  # a hook of the route raised
     STREAM_LIMIT = "stream_limit"  # more streams at once than we allow
     FLOOD = "flood"
     NO_ROUTE = "no_route"

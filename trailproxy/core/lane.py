@@ -7,13 +7,25 @@ final: whatever happens to the source afterwards, the parked parts depart.
 """
 
 from collections import deque
-from typing import Final, Protocol, final
+from typing import TYPE_CHECKING, Final, Protocol, final
 
 from mypy_extensions import i64
 
-from trailproxy.core.record import CANCELLED, END, TRAILERS, Ending, Tally
+from trailproxy.core.record import (
+    CANCELLED,
+    END,
+    RELAYED,
+    TRAILERS,
+    Ending,
+    Outcome,
+    Progress,
+    Tally,
+)
 from trailproxy.core.stream import Feed, Owner, Stream
 from trailproxy.wire.fields import Fields
+
+if TYPE_CHECKING:
+    from trailproxy.core.inspection import Inspection
 
 NO_QUANTUM: Final = 1 << 62
 
@@ -46,13 +58,16 @@ class Lane(Feed):
         "_parked",
         "_tally",
         "_trailers",
+        "adds_end",
         "arrived",
         "credit_owed",
         "departed",
         "ending",
         "in_line",
+        "inspection",
         "moves",
         "opened",
+        "outcome",
         "owner",
         "parked_bytes",
         "phase",
@@ -74,6 +89,10 @@ class Lane(Feed):
         # which most bodies never do (0.3 µs)
         self._parked: deque[tuple[bytes, int]] | None = None
         self._trailers: Fields | None = None
+        self.outcome = RELAYED  # what the trailers will be called, if they depart
+        # set at the beginning, where a route has policies
+        self.inspection: Inspection | None = None  # looks at the body
+        self.adds_end = False  # trailers may be added to a message that came without
         self.parked_bytes: i64 = 0
         self.credit_owed: i64 = 0  # credit received and not yet paid
         self.in_line = False  # kept by the turns of the sink's connection
@@ -107,6 +126,22 @@ class Lane(Feed):
         if self.phase != Phase.BODY:
             self._pay(credit)  # nobody wants it any more
             return
+        if self.inspection is not None or (end and self.adds_end):
+            self._show(data, credit, end)
+        else:
+            self._take(data, credit, end)
+
+    def _show(self, data: bytes, credit: i64, end: bool) -> None:
+        """Take a piece that somebody looks at first, or behind which our trailers follow."""
+        if self.inspection is not None:
+            self.inspection.data(self, data)
+            if self.phase != Phase.BODY:
+                return  # halted; what was owed has been paid
+        self._take(data, credit, end and not self.adds_end)
+        if end and self.adds_end and self.owner is not None:
+            self._close(self.owner.end_arrived(self))
+
+    def _take(self, data: bytes, credit: i64, end: bool) -> None:
         size: i64 = len(data)
         self.arrived += size
         if end:
@@ -146,7 +181,17 @@ class Lane(Feed):
             self.owner.trailers_lost(self)
             return
         self.trailers_came = True
-        self._trailers = self.owner.trailers_arrived(self, fields)
+        self._close(self.owner.trailers_arrived(self, fields))
+
+    def conclude(self, trailers: Fields) -> None:
+        """End the message in its source's place; what is parked departs before the trailers."""
+        self.outcome = Outcome.SYNTHESIZED
+        self._close(trailers)
+
+    def _close(self, trailers: Fields) -> None:
+        if self.phase != Phase.BODY:
+            return  # whoever looked at the trailers wanted no more of the message
+        self._trailers = trailers
         self.phase = Phase.ENDED
         self.pump()
 
@@ -269,6 +314,16 @@ class Lane(Feed):
     def over(self) -> bool:
         """Whether nothing will come of this lane any more."""
         return self.phase >= Phase.DONE
+
+    def progress(self, *, at_sink: bool) -> Progress:
+        """Tell how far the message has come, on the sink's side or on the source's."""
+        if self.phase == Phase.HEAD or self.opened is None:
+            return Progress.BEFORE_HEAD
+        if self.phase == Phase.DONE or (self.phase == Phase.ENDED and not at_sink):
+            return Progress.AFTER_END
+        if self.phase == Phase.ENDED:
+            return Progress.TRAILERS
+        return Progress.BODY if (self.departed if at_sink else self.arrived) else Progress.HEAD
 
     @property
     def replayable(self) -> bool:

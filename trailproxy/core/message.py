@@ -5,16 +5,14 @@ From field lists to field lists. What makes a message malformed is decided in
 list that recurs is worked out once, and kept with it.
 """
 
-from collections.abc import Iterable
 from typing import Final, final
 
 from mypy_extensions import mypyc_attr
 
 from trailproxy.core.clock import DateStamp
-from trailproxy.wire.errors import HTTP2Error
+from trailproxy.core.grpc import is_grpc, timeout_of
 from trailproxy.wire.field import (
     AUTHORITY,
-    CONTENT_TYPE,
     DATE,
     HOST,
     MAX_FORWARDS,
@@ -41,25 +39,6 @@ _REWRITTEN: Final = (
 )
 
 _KEPT_HOPS: Final = 8  # clients for whom one head is kept worked out
-
-#: Fields with no meaning behind the body (RFC 9110 section 6.5.1): they frame the
-#: message, route it, or belong to one connection.
-NEVER_TRAILERS: Final = frozenset(
-    {
-        b"connection",
-        b"content-length",
-        b"expect",
-        b"host",
-        b"http2-settings",
-        b"keep-alive",
-        b"max-forwards",
-        b"proxy-connection",
-        b"te",
-        b"trailer",
-        b"transfer-encoding",
-        b"upgrade",
-    }
-)
 
 
 @mypyc_attr(acyclic=True)
@@ -100,7 +79,7 @@ class Hop:
 class Request:
     """What a request head says, and what goes to the upstream in its place."""
 
-    __slots__ = ("authority", "grpc", "hop", "method", "path", "relayed", "stops")
+    __slots__ = ("authority", "grpc", "hop", "method", "path", "relayed", "stops", "timeout")
 
     def __init__(self, head: Fields, hop: Hop) -> None:
         """Work out a head that is known to be well-formed."""
@@ -109,6 +88,7 @@ class Request:
         self.authority: Final[bytes] = head.find(AUTHORITY) or head.find(HOST) or b""
         self.path: Final[bytes] = head.find(PATH) or b""
         self.grpc: Final = is_grpc(head)
+        self.timeout: Final = timeout_of(head)  # seconds; NO_TIMEOUT without one
         self.stops: Final = stops_here(head)
         self.relayed: Final = request_to_relay(head, hop)
 
@@ -222,40 +202,6 @@ def response_to_relay(head: Fields, today: DateStamp) -> Fields:
         relayed.recurring = Recurring()
         head.heir = _Response(date, relayed)
     return relayed
-
-
-def trailers_to_relay(trailers: Fields) -> tuple[Fields, int]:
-    """Return the trailers that may travel on, and how many fields had to stay behind."""
-    for field in trailers.items:
-        if field.name in NEVER_TRAILERS:
-            kept = [f for f in trailers.items if f.name not in NEVER_TRAILERS]
-            return Fields(kept).vouch(Kind.TRAILERS), len(trailers) - len(kept)
-    return trailers, 0
-
-
-def vet_trailers(trailers: Iterable[tuple[str | bytes, str | bytes]] | Fields) -> Fields:
-    """Check trailers before anything is queued or encoded.
-
-    Raises:
-        HTTP2Error: a field may not stand in trailers; the message names it.
-    """
-    fields = trailers if isinstance(trailers, Fields) else Fields.of(trailers)
-    wrong = fields.illegal_field()
-    if wrong:
-        raise HTTP2Error(f"{wrong} in trailers")
-    for field in fields.items:
-        if field.name in NEVER_TRAILERS:
-            raise HTTP2Error(f"field {field.name.decode()!r} is not allowed in trailers")
-    return fields
-
-
-def is_grpc(head: Fields) -> bool:
-    """Tell whether a head belongs to gRPC, whatever its message encoding."""
-    content_type = head.find(CONTENT_TYPE)
-    if content_type is None:
-        return False
-    rest = content_type[16:17]
-    return content_type[:16] == b"application/grpc" and rest in (b"", b"+", b";")
 
 
 def stops_here(head: Fields) -> bool:

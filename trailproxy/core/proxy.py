@@ -11,6 +11,7 @@ from trailproxy.core.clock import Clock, DateStamp, Pulse
 from trailproxy.core.connection import Connection
 from trailproxy.core.exchange import Exchange
 from trailproxy.core.fault import Cause, Side
+from trailproxy.core.matrix import expire
 from trailproxy.core.message import Hop, understand
 from trailproxy.core.record import Observer, Tally
 from trailproxy.core.routing import Router
@@ -87,7 +88,7 @@ class Proxy:
     def expire_all(self, cause: Cause) -> None:
         """End every exchange in flight; each gets the answer or the reset it is due."""
         for exchange in list(self._active):
-            exchange.expire(cause)
+            expire(exchange, cause)
 
 
 @final

@@ -46,8 +46,9 @@ class Outcome(StrEnum):
     """What became of a trailer section."""
 
     RELAYED = "relayed"
+    REWRITTEN = "rewritten"  # relayed, as a policy of the route changed it
     SYNTHESIZED = "synthesized"  # we wrote it
-    REJECTED = "rejected"  # malformed or oversized: the stream was reset
+    REJECTED = "rejected"  # malformed, oversized or refused: the stream was reset
     DROPPED = "dropped"  # arrived, and its sink was gone
     EMPTY = "empty"  # nothing to send in it; the message still ended cleanly
     MISSING = "missing"  # announced, or owed by gRPC, and never came
@@ -80,6 +81,7 @@ class Record:
         "endpoint",
         "grpc_status",
         "listener",
+        "notes",
         "request_bytes",
         "request_ending",
         "request_sent_at",
@@ -126,6 +128,11 @@ class Record:
         self.dropped_side: Side | None = None  # whose fault that was
         self.why = ""
         self.resets: list[tuple[Side, Initiator, int, Progress, Cause]] | None = None
+        self.notes: list[str] | None = None  # what policies want the log to say
+
+    def note(self, what: str) -> None:
+        """Have the access log say something."""
+        self.notes = [*(self.notes or ()), what]
 
     @property
     def method(self) -> str:
@@ -203,6 +210,14 @@ class Observer:
 
     def trailer_fields_removed(self, direction: Direction, route: str, count: int) -> None:
         """Note fields that may not travel in trailers (RFC 9110 section 6.5.1)."""
+        raise NotImplementedError
+
+    def digest_checked(self, direction: Direction, outcome: str, route: str) -> None:
+        """Note a body: `verified`, `mismatch`, `unverified` or `added` (RFC 9530)."""
+        raise NotImplementedError
+
+    def hook_called(self, hook: str, seconds: float, *, failed: bool) -> None:
+        """Note how long a hook took for one part, and whether it raised."""
         raise NotImplementedError
 
     def goaway(self, side: Side, direction: Direction, code: int) -> None:

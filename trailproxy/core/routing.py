@@ -9,6 +9,9 @@ from typing import Final, final
 
 from mypy_extensions import i64
 
+from trailproxy.core.inspection import Policy
+from trailproxy.core.record import REQUEST, Direction
+from trailproxy.core.trailers import GENEROUS, TrailerLimits
 from trailproxy.core.upstream import Upstream
 
 
@@ -26,6 +29,24 @@ DEFAULT_DEADLINES: Final = Deadlines()
 _NOWHERE: Final[i64] = 1 << 30
 _SLASH: Final = 0x2F
 _QUESTION_MARK: Final = 0x3F
+
+
+class OnFailure:
+    """How a response ends that its upstream cut short behind the head."""
+
+    RESET: Final = 0
+    GRPC: Final = 1  # trailers with the status for gRPC, a reset for the rest
+    TRAILERS: Final = 2  # trailers for all whose length was not announced
+
+
+@dataclass(frozen=True, kw_only=True)
+class Handling:
+    """What a route does with ends and trailers."""
+
+    on_failure: int = OnFailure.GRPC  # of a response cut short
+    request_limits: TrailerLimits = GENEROUS
+    response_limits: TrailerLimits = GENEROUS
+    policy: Policy | None = None  # what is done beyond relaying
 
 
 @final
@@ -63,6 +84,7 @@ class Route:
         authority: bytes = b"",
         path_prefix: bytes = b"",
         deadlines: Deadlines = DEFAULT_DEADLINES,
+        handling: Handling | None = None,
     ) -> None:
         """Describe it.
 
@@ -72,12 +94,22 @@ class Route:
             authority: in lower case; empty matches any, `*.example.com` its subdomains.
             path_prefix: whole segments; empty matches any.
             deadlines: how long a request on it may take.
+            handling: what is done with ends and trailers.
         """
         self.name: Final = name
         self.share: Final = share
         self.authority: Final = authority
         self.path_prefix: Final = path_prefix
         self.deadlines: Final = deadlines
+        handling = handling or Handling()
+        self.on_failure: Final[i64] = handling.on_failure
+        self.policy: Final = handling.policy
+        self._request_limits: Final = handling.request_limits
+        self._response_limits: Final = handling.response_limits
+
+    def limits_of(self, direction: Direction) -> TrailerLimits:
+        """Return how large the trailers of a message may be."""
+        return self._request_limits if direction is REQUEST else self._response_limits
 
 
 @final

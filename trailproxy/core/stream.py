@@ -65,6 +65,10 @@ class Owner:
         """Return what of the trailers may travel on."""
         raise NotImplementedError
 
+    def end_arrived(self, lane: "Lane") -> Fields:
+        """Return the trailers that a message gets which came without."""
+        raise NotImplementedError
+
     def trailers_lost(self, lane: "Lane") -> None:
         """Trailers came, or were parked, and can reach nobody."""
         raise NotImplementedError

@@ -10,6 +10,7 @@ from mypy_extensions import i64, mypyc_attr
 
 from trailproxy.core.clock import NEVER
 from trailproxy.core.fault import Cause
+from trailproxy.core.grpc import NO_TIMEOUT
 from trailproxy.core.routing import Deadlines
 
 
@@ -18,13 +19,17 @@ from trailproxy.core.routing import Deadlines
 class Watch:
     """What may take how long, and since when."""
 
-    __slots__ = ("_deadlines", "_head_due", "_idle_since", "_seen", "_total_due")
+    __slots__ = ("_clients_own", "_deadlines", "_head_due", "_idle_since", "_seen", "_total_due")
 
-    def __init__(self, deadlines: Deadlines, now: float) -> None:
-        """Start with the total, at `now` in clock seconds."""
+    def __init__(self, deadlines: Deadlines, now: float, timeout: float = NO_TIMEOUT) -> None:
+        """Start with the total, or the client's own `timeout`, at `now` in clock seconds."""
         total = deadlines.total
         self._deadlines: Final = deadlines
         self._total_due = NEVER if total is None else now + total
+        self._clients_own = False  # the total is what the client allows, not the route
+        if timeout >= 0.0 and now + timeout < self._total_due:
+            self._total_due = now + timeout
+            self._clients_own = True
         self._head_due = NEVER
         self._idle_since = NEVER  # the last move that was seen
         self._seen: i64 = 0  # moves by then
@@ -53,7 +58,7 @@ class Watch:
                 self._idle_since = now
         if now >= self._total_due:
             self._total_due = NEVER
-            return Cause.TOTAL_TIMEOUT
+            return Cause.DEADLINE_EXCEEDED if self._clients_own else Cause.TOTAL_TIMEOUT
         if now >= self._head_due:
             self._head_due = NEVER
             return Cause.RESPONSE_HEAD_TIMEOUT

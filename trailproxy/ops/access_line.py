@@ -190,6 +190,8 @@ class LineWriter:
         out.write(b'},"answered":true' if record.answered else b'},"answered":false')
         if record.dropped is not None:
             _put_json(out, b',"dropped":', _dropped(record))
+        if record.notes is not None:
+            _put_json(out, b',"notes":', [_cut(note, _MAX_WHY) for note in record.notes])
         if record.resets is not None:
             _put_json(out, b',"resets":', _resets(record))
         out.write(b"}\n")

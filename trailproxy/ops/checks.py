@@ -4,10 +4,12 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 from trailproxy.core.address import Address, parse_address
+from trailproxy.core.trailers import may_trail
 from trailproxy.ops.problem import Complaint, Place, did_you_mean, quote, show
 from trailproxy.ops.units import Size
 
 if TYPE_CHECKING:
+    from trailproxy.ops.route_settings import MessageTrailers
     from trailproxy.ops.settings import (
         Limits,
         ListenerSettings,
@@ -128,6 +130,28 @@ def _unknown(place: Place, name: str, known: list[str]) -> Iterator[Complaint]:
         yield place, f"there is no upstream {quote(name)}{near}"
 
 
+def _trailers(settings: "Settings") -> Iterator[Complaint]:
+    for position, route in enumerate(settings.routes):
+        for direction in ("request", "response"):
+            message = getattr(route.trailers, direction)
+            place: Place = ("routes", position, "trailers", direction)
+            if message.max_size < _KIB:
+                yield (*place, "max_size"), f"must be {_KIB} or more, not {message.max_size}"
+            yield from _verbs(place, message)
+
+
+def _verbs(place: Place, message: "MessageTrailers") -> Iterator[Complaint]:
+    for verb in ("rename", "remove", "set", "append"):
+        for number, rule in enumerate(getattr(message, verb)):
+            where: Place = (*place, verb, number)
+            if place[-1] == "request" and rule.when != "always":
+                yield (*where, "when"), "must be always: a request has not succeeded or failed yet"
+            key = "to" if verb == "rename" else "name"
+            name = getattr(rule, key)
+            if verb != "remove" and not may_trail(name.lower().encode()):
+                yield (*where, key), f"{quote(name)} may never stand in trailers"
+
+
 def _limits(settings: "Settings") -> Iterator[Complaint]:
     limits: Limits = settings.limits
     ranges = {
@@ -149,5 +173,6 @@ _CHECKS: Final[tuple[Callable[["Settings"], Iterator[Complaint]], ...]] = (
     _endpoints,
     _upstreams,
     _targets,
+    _trailers,
     _limits,
 )

@@ -175,6 +175,14 @@ class Rare(Protocol):
         """Note fields that may not travel in trailers."""
         ...
 
+    def digest_checked(self, direction: Direction, outcome: str, route: str) -> None:
+        """Note a body that was held to its digest, or got one."""
+        ...
+
+    def hook_called(self, hook: str, seconds: float, *, failed: bool) -> None:
+        """Note how long a hook took for one part, and whether it raised."""
+        ...
+
     def goaway(self, side: Side, direction: Direction, code: int) -> None:
         """Note a GOAWAY, sent or received."""
         ...
@@ -265,6 +273,14 @@ class Meters(Observer):
     def trailer_fields_removed(self, direction: Direction, route: str, count: int) -> None:
         """Note fields that may not travel in trailers."""
         self._rare.trailer_fields_removed(direction, route, count)
+
+    def digest_checked(self, direction: Direction, outcome: str, route: str) -> None:
+        """Note a body that was held to its digest, or got one."""
+        self._rare.digest_checked(direction, outcome, route)
+
+    def hook_called(self, hook: str, seconds: float, *, failed: bool) -> None:
+        """Note how long a hook took for one part, and whether it raised."""
+        self._rare.hook_called(hook, seconds, failed=failed)
 
     def goaway(self, side: Side, direction: Direction, code: int) -> None:
         """Note a GOAWAY, sent or received."""

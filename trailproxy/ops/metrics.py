@@ -171,6 +171,15 @@ class Metrics:
             ("direction", "route"),
             "Fields taken out of trailer sections because they must not travel in one, by message.",
         )
+        self.digests = Counts(
+            "digests_total",
+            ("direction", "outcome", "route"),
+            "Bodies that were held to their digest (verified, mismatch, or unverified: they "
+            "named none that is known here), or got one (added).",
+        )
+        self.hook_failures = Counts(
+            "hook_failures_total", ("hook",), "Times a hook raised what no hook should."
+        )
         self.goaways = Counts(
             "goaways_total",
             ("side", "direction", "code"),
@@ -251,6 +260,14 @@ class Metrics:
     def trailer_fields_removed(self, direction: Direction, route: str, count: int) -> None:
         """Note fields that may not travel in trailers (RFC 9110 section 6.5.1)."""
         self.fields_removed[direction, route_name(route)] += count
+
+    def digest_checked(self, direction: Direction, outcome: str, route: str) -> None:
+        """Note a body that was held to its digest, or got one."""
+        self.digests[direction, outcome, route_name(route)] += 1
+
+    def hook_called(self, hook: str, seconds: float, *, failed: bool) -> None:
+        """Note how long a hook took for one part, and whether it raised."""
+        self.hook_failures[hook,] += failed
 
     def goaway(self, side: Side, direction: Direction, code: int) -> None:
         """Note a GOAWAY, sent or received."""

@@ -8,12 +8,14 @@ opens them. Durations are seconds and sizes octets once they are read.
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, TypeVar
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
 from trailproxy.ops import checks, json_schema
 from trailproxy.ops.problem import Complaint, Problem, SettingsError
+from trailproxy.ops.route_settings import Match, RouteSettings, Target, Timeouts
+from trailproxy.ops.section import Address, File, Name, Section, count, default, doc, some, text
 from trailproxy.ops.shape import complaints
 from trailproxy.ops.units import Duration, Size, decode
 from trailproxy.ops.yaml_source import MAX_OCTETS, Source, read
@@ -46,217 +48,120 @@ __all__ = [
 _SECRETS: Final = frozenset({"private_key"})
 
 
-_T = TypeVar("_T")
-
-
-def _default(value: _T) -> _T:
-    """Give a field a default that JSON has no word for; `json_schema` puts it in its own."""
-    field: _T = msgspec.field(default_factory=lambda: value)
-    return field
-
-
-def _doc(text: str) -> msgspec.Meta:
-    return msgspec.Meta(description=text)
-
-
-def _count(text: str, low: int, high: int) -> msgspec.Meta:
-    wanted = f"a whole number from {low} to {high}"
-    return msgspec.Meta(description=text, ge=low, le=high, extra={"wanted": wanted})
-
-
-def _text(pattern: str, wanted: str) -> msgspec.Meta:
-    return msgspec.Meta(pattern=pattern, extra={"wanted": wanted})
-
-
-def _some(text: str) -> msgspec.Meta:
-    return msgspec.Meta(description=text, min_length=1)
-
-
-_Name = Annotated[
-    str,
-    _text(r"^[A-Za-z0-9_.-]{1,64}$", "a name of 1 to 64 letters, digits, dots, _ or -"),
-]
-_Address = Annotated[str, _text(r":", "host:port, [v6]:port or unix:/path")]
-_File = Annotated[str, msgspec.Meta(min_length=1, extra={"wanted": "the path of a file"})]
-
-
-class _Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What all mappings of the file have in common."""
-
-
-class ListenerTls(_Section, frozen=True, kw_only=True):
+class ListenerTls(Section, frozen=True, kw_only=True):
     """The TLS of a listener: TLS 1.2 or 1.3, with HTTP/2 chosen by ALPN."""
 
-    certificate: Annotated[_File, _doc("PEM file: the certificate, then its intermediates.")]
-    private_key: Annotated[_File, _doc("PEM file: the certificate's key, without a passphrase.")]
+    certificate: Annotated[File, doc("PEM file: the certificate, then its intermediates.")]
+    private_key: Annotated[File, doc("PEM file: the certificate's key, without a passphrase.")]
     client_ca: Annotated[
-        _File | None, _doc("PEM file: clients must show a certificate that one of these signed.")
+        File | None, doc("PEM file: clients must show a certificate that one of these signed.")
     ] = None
 
 
-class ListenerSettings(_Section, frozen=True, kw_only=True):
+class ListenerSettings(Section, frozen=True, kw_only=True):
     """A place where clients connect."""
 
-    name: Annotated[_Name, _doc("What metrics and logs call it.")]
-    bind: Annotated[
-        _Address, _doc("host:port, [v6]:port or unix:/path; port 0 takes any free one.")
-    ]
+    name: Annotated[Name, doc("What metrics and logs call it.")]
+    bind: Annotated[Address, doc("host:port, [v6]:port or unix:/path; port 0 takes any free one.")]
     tls: Annotated[
         ListenerTls | None,
-        _doc("Without it, clients speak HTTP/2 in the clear, with prior knowledge."),
+        doc("Without it, clients speak HTTP/2 in the clear, with prior knowledge."),
     ] = None
 
 
-class UpstreamTls(_Section, frozen=True, kw_only=True):
+class UpstreamTls(Section, frozen=True, kw_only=True):
     """The TLS towards an upstream."""
 
-    ca: Annotated[_File | None, _doc("PEM file: who is trusted. Default: the system's CAs.")] = None
+    ca: Annotated[File | None, doc("PEM file: who is trusted. Default: the system's CAs.")] = None
     server_name: Annotated[
-        Annotated[str, _text(r"^[A-Za-z0-9_:]([A-Za-z0-9_.:-]*[A-Za-z0-9_])?$", "a host name")]
+        Annotated[str, text(r"^[A-Za-z0-9_:]([A-Za-z0-9_.:-]*[A-Za-z0-9_])?$", "a host name")]
         | None,
-        _doc("The name asked for (SNI) and verified. Default: the endpoint's host."),
+        doc("The name asked for (SNI) and verified. Default: the endpoint's host."),
     ] = None
     certificate: Annotated[
-        _File | None, _doc("PEM file: the certificate we show; needs private_key too.")
+        File | None, doc("PEM file: the certificate we show; needs private_key too.")
     ] = None
-    private_key: Annotated[_File | None, _doc("PEM file: the key of `certificate`.")] = None
+    private_key: Annotated[File | None, doc("PEM file: the key of `certificate`.")] = None
 
 
-class UpstreamSettings(_Section, frozen=True, kw_only=True):
+class UpstreamSettings(Section, frozen=True, kw_only=True):
     """A backend, at one or more endpoints."""
 
-    name: Annotated[_Name, _doc("What routes, metrics and logs call it.")]
+    name: Annotated[Name, doc("What routes, metrics and logs call it.")]
     endpoints: Annotated[
-        tuple[_Address, ...],
-        _some("host:port, [v6]:port or unix:/path; a name stands for all its addresses."),
+        tuple[Address, ...],
+        some("host:port, [v6]:port or unix:/path; a name stands for all its addresses."),
     ]
-    tls: Annotated[UpstreamTls | None, _doc("Without it, HTTP/2 in the clear.")] = None
+    tls: Annotated[UpstreamTls | None, doc("Without it, HTTP/2 in the clear.")] = None
     load_balancing: Annotated[
         Literal["round_robin", "least_request", "hash"],
-        _doc("How an endpoint is chosen; `hash` keeps a client with one endpoint."),
+        doc("How an endpoint is chosen; `hash` keeps a client with one endpoint."),
     ] = "least_request"
     connect_timeout: Annotated[
-        Duration, _doc("For the socket, TLS and the peer's SETTINGS together.")
-    ] = _default(Duration(5))
-    max_connections: Annotated[int, _count("Connections to one endpoint.", 1, 10_000)] = 8
-    queue_limit: Annotated[
-        int, _count("Requests that may wait for a connection.", 1, 1_000_000)
-    ] = 4096
-    queue_timeout: Annotated[
-        Duration, _doc("How long a request waits for a connection before it gets a 503.")
-    ] = _default(Duration(10))
-    resolve_interval: Annotated[
-        Duration, _doc("How often names among the endpoints are resolved again; 1s at least.")
-    ] = _default(Duration(30))
-
-
-class Match(_Section, frozen=True, kw_only=True):
-    """Which requests a route takes: those that fit all that is given."""
-
-    authority: Annotated[
-        Annotated[
-            str,
-            _text(
-                r"^(\*\.)?[A-Za-z0-9_.:\[\]-]+$",
-                "a host such as api.example.com, or *.example.com for all below it",
-            ),
-        ]
-        | None,
-        _doc("A host, with or without its port, or *.example.com. Default: any."),
-    ] = None
-    path_prefix: Annotated[
-        Annotated[str, _text(r"^/[!\"$->@-~]*$", "a path that begins with /, without ? or #")]
-        | None,
-        _doc("/greet takes /greet and /greet/x, not /greetings. Default: any."),
-    ] = None
-
-
-class Target(_Section, frozen=True, kw_only=True):
-    """An upstream's share of a route."""
-
-    name: Annotated[str, _doc("The name of an upstream.")]
-    weight: Annotated[int, _count("Its share, beside the other weights.", 1, 1_000_000)] = 1
-
-
-class Timeouts(_Section, frozen=True, kw_only=True):
-    """How long an exchange may take. 0s: no limit."""
-
-    response_head: Annotated[
-        Duration, _doc("From the request's departure to the response head. 0s: no limit.")
-    ] = _default(Duration(15))
-    idle: Annotated[Duration, _doc("While nothing moves in either direction. 0s: no limit.")] = (
-        _default(Duration(60))
+        Duration, doc("For the socket, TLS and the peer's SETTINGS together.")
+    ] = default(Duration(5))
+    max_connections: Annotated[int, count("Connections to one endpoint.", 1, 10_000)] = 8
+    queue_limit: Annotated[int, count("Requests that may wait for a connection.", 1, 1_000_000)] = (
+        4096
     )
-    total: Annotated[
-        Duration, _doc("From the request head to the end of the response. 0s: no limit.")
-    ] = _default(Duration(0))
+    queue_timeout: Annotated[
+        Duration, doc("How long a request waits for a connection before it gets a 503.")
+    ] = default(Duration(10))
+    resolve_interval: Annotated[
+        Duration, doc("How often names among the endpoints are resolved again; 1s at least.")
+    ] = default(Duration(30))
 
 
-class RouteSettings(_Section, frozen=True, kw_only=True):
-    """Which requests go where; the first route that matches takes the request."""
-
-    name: Annotated[_Name, _doc("What metrics and logs call it.")]
-    match: Annotated[Match, _doc("Which requests; {} takes all.")]
-    upstream: Annotated[
-        str | Annotated[tuple[Target, ...], msgspec.Meta(min_length=1)],
-        msgspec.Meta(
-            description="The name of an upstream, or a list of names with weights.",
-            extra={"wanted": "the name of an upstream, or a list of names with weights"},
-        ),
-    ]
-    timeouts: Annotated[Timeouts, _doc("How long an exchange may take.")] = _default(Timeouts())
-
-
-class AdminSettings(_Section, frozen=True, kw_only=True):
+class AdminSettings(Section, frozen=True, kw_only=True):
     """Where metrics, health and the live view are served, over HTTP/1.1."""
 
     bind: Annotated[
-        _Address,
-        _doc("host:port, [v6]:port or unix:/path. Whoever reaches it can drain the proxy."),
+        Address,
+        doc("host:port, [v6]:port or unix:/path. Whoever reaches it can drain the proxy."),
     ] = "127.0.0.1:9901"
 
 
-class Limits(_Section, frozen=True, kw_only=True):
+class Limits(Section, frozen=True, kw_only=True):
     """What one connection may cost, on either side."""
 
     max_concurrent_streams: Annotated[
-        int, _count("Streams a client may have open at once.", 1, 100_000)
+        int, count("Streams a client may have open at once.", 1, 100_000)
     ] = 250
     stream_window: Annotated[
-        Size, _doc("Body octets that may wait for one stream; 1KiB to 2147483647B.")
-    ] = _default(Size(256 * 1024))
+        Size, doc("Body octets that may wait for one stream; 1KiB to 2147483647B.")
+    ] = default(Size(256 * 1024))
     connection_window: Annotated[
-        Size, _doc("The same for all streams of a connection; 65535B to 2147483647B.")
-    ] = _default(Size(4 * 1024 * 1024))
+        Size, doc("The same for all streams of a connection; 65535B to 2147483647B.")
+    ] = default(Size(4 * 1024 * 1024))
     max_header_list: Annotated[
-        Size, _doc("One head or trailer section, as RFC 9113 section 6.5.2 counts; 1KiB at least.")
-    ] = _default(Size(64 * 1024))
+        Size, doc("One head or trailer section, as RFC 9113 section 6.5.2 counts; 1KiB at least.")
+    ] = default(Size(64 * 1024))
 
 
-class AccessLogSettings(_Section, frozen=True, kw_only=True):
+class AccessLogSettings(Section, frozen=True, kw_only=True):
     """One JSON line for each exchange."""
 
     path: Annotated[
         Annotated[
             str,
-            _text(r"^(off|stdout|.*/.*)$", "off, stdout, or a path with a / in it"),
+            text(r"^(off|stdout|.*/.*)$", "off, stdout, or a path with a / in it"),
         ],
-        _doc("off, stdout, or the path of a file, with a / in it."),
+        doc("off, stdout, or the path of a file, with a / in it."),
     ] = "stdout"
 
 
-class Settings(_Section, frozen=True, kw_only=True):
+class Settings(Section, frozen=True, kw_only=True):
     """The configuration of trailproxy, after ${NAME} was replaced from the environment."""
 
-    listeners: Annotated[tuple[ListenerSettings, ...], _some("Where clients connect.")]
-    upstreams: Annotated[tuple[UpstreamSettings, ...], _some("The backends.")]
+    listeners: Annotated[tuple[ListenerSettings, ...], some("Where clients connect.")]
+    upstreams: Annotated[tuple[UpstreamSettings, ...], some("The backends.")]
     routes: Annotated[
-        tuple[RouteSettings, ...], _some("Which requests go where; the first match wins.")
+        tuple[RouteSettings, ...], some("Which requests go where; the first match wins.")
     ]
-    admin: Annotated[AdminSettings, _doc("The admin page.")] = AdminSettings()
+    admin: Annotated[AdminSettings, doc("The admin page.")] = AdminSettings()
     codec: Annotated[
         Literal["native", "h2"],
-        _doc("The HTTP/2 codec: native is ours, h2 the reference over the h2 package."),
+        doc("The HTTP/2 codec: native is ours, h2 the reference over the h2 package."),
     ] = "native"
     workers: Annotated[
         Annotated[int, msgspec.Meta(ge=1, le=256)] | Literal["auto"],
@@ -265,11 +170,11 @@ class Settings(_Section, frozen=True, kw_only=True):
             extra={"wanted": "a whole number from 1 to 256, or auto"},
         ),
     ] = 1
-    limits: Annotated[Limits, _doc("What one connection may cost.")] = _default(Limits())
-    access_log: Annotated[AccessLogSettings, _doc("One line an exchange.")] = AccessLogSettings()
+    limits: Annotated[Limits, doc("What one connection may cost.")] = default(Limits())
+    access_log: Annotated[AccessLogSettings, doc("One line an exchange.")] = AccessLogSettings()
     drain_timeout: Annotated[
-        Duration, _doc("How long exchanges in flight may go on after SIGTERM. 0s: not at all.")
-    ] = _default(Duration(30))
+        Duration, doc("How long exchanges in flight may go on after SIGTERM. 0s: not at all.")
+    ] = default(Duration(30))
 
 
 def load(path: Path, environ: Mapping[str, str]) -> Settings:
@@ -319,7 +224,7 @@ def _refuse(found: list[Complaint], source: Source, name: str) -> None:
 
 def schema() -> dict[str, Any]:
     """Return the JSON Schema (draft 2020-12) of the configuration file."""
-    return json_schema.describe(Settings, _Section.__subclasses__())
+    return json_schema.describe(Settings, Section.__subclasses__())
 
 
 def pack(settings: Settings) -> Any:

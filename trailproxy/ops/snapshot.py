@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from trailproxy.core.routing import Deadlines, Route, Router, Share
 from trailproxy.core.upstream import Upstream
+from trailproxy.ops.handling import handling
 from trailproxy.ops.settings import Duration, Limits, RouteSettings, Settings
 from trailproxy.wire import WireParams
 
@@ -52,6 +53,7 @@ def _route(settings: RouteSettings, upstreams: Mapping[str, Upstream]) -> Route:
             idle=_limit(timeouts.idle),
             total=_limit(timeouts.total),
         ),
+        handling=handling(settings),
     )
 
 

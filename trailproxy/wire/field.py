@@ -29,7 +29,8 @@ DATE: Final = 15
 TRAILER: Final = 16
 GRPC_STATUS: Final = 17
 MAX_FORWARDS: Final = 18
-SECRET: Final = 19  # never put in a compression table of ours (RFC 7541 section 7.1.3)
+GRPC_TIMEOUT: Final = 19
+SECRET: Final = 20  # never put in a compression table of ours (RFC 7541 section 7.1.3)
 
 _TOKENS: Final[dict[bytes, int]] = {
     b":method": METHOD,
@@ -49,6 +50,7 @@ _TOKENS: Final[dict[bytes, int]] = {
     b"date": DATE,
     b"trailer": TRAILER,
     b"grpc-status": GRPC_STATUS,
+    b"grpc-timeout": GRPC_TIMEOUT,
     b"max-forwards": MAX_FORWARDS,
     b"x-forwarded-for": X_FORWARDED_FOR,
     b"x-forwarded-proto": X_FORWARDED_PROTO,

@@ -1,0 +1,177 @@
+"""Route settings: which requests go where, and what a route does with them."""
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from trailproxy.ops.section import Name, Section, count, default, doc, text
+from trailproxy.ops.units import Duration, Size
+
+
+class Match(Section, frozen=True, kw_only=True):
+    """Which requests a route takes: those that fit all that is given."""
+
+    authority: Annotated[
+        Annotated[
+            str,
+            text(
+                r"^(\*\.)?[A-Za-z0-9_.:\[\]-]+$",
+                "a host such as api.example.com, or *.example.com for all below it",
+            ),
+        ]
+        | None,
+        doc("A host, with or without its port, or *.example.com. Default: any."),
+    ] = None
+    path_prefix: Annotated[
+        Annotated[str, text(r"^/[!\"$->@-~]*$", "a path that begins with /, without ? or #")]
+        | None,
+        doc("/greet takes /greet and /greet/x, not /greetings. Default: any."),
+    ] = None
+
+
+class Target(Section, frozen=True, kw_only=True):
+    """An upstream's share of a route."""
+
+    name: Annotated[str, doc("The name of an upstream.")]
+    weight: Annotated[int, count("Its share, beside the other weights.", 1, 1_000_000)] = 1
+
+
+class Timeouts(Section, frozen=True, kw_only=True):
+    """How long an exchange may take. 0s: no limit."""
+
+    response_head: Annotated[
+        Duration, doc("From the request's departure to the response head. 0s: no limit.")
+    ] = default(Duration(15))
+    idle: Annotated[Duration, doc("While nothing moves in either direction. 0s: no limit.")] = (
+        default(Duration(60))
+    )
+    total: Annotated[
+        Duration, doc("From the request head to the end of the response. 0s: no limit.")
+    ] = default(Duration(0))
+
+
+_FieldName = Annotated[
+    str, text(r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$", "the name of a field, such as x-checksum")
+]
+_FieldNames = Annotated[
+    str,
+    text(r"^[!#$%&'+.^_`|~0-9A-Za-z-]*\*?$", "the name of a field, or the beginning of one and *"),
+]
+_When = Literal["always", "success", "failure"]
+_WHEN = "always, or only where the response says that the request succeeded, or failed."
+
+
+class Renamed(Section, frozen=True, kw_only=True):
+    """Fields of one name get another."""
+
+    name: Annotated[_FieldName, doc("The name they have.")]
+    to: Annotated[_FieldName, doc("The name they get.")]
+    when: Annotated[_When, doc(_WHEN)] = "always"
+
+
+class Removed(Section, frozen=True, kw_only=True):
+    """Fields of a name go."""
+
+    name: Annotated[_FieldName, doc("Their name.")]
+    when: Annotated[_When, doc(_WHEN)] = "always"
+
+
+class Written(Section, frozen=True, kw_only=True):
+    """A field that the route writes."""
+
+    name: Annotated[_FieldName, doc("Its name.")]
+    value: Annotated[
+        Annotated[
+            str, text(r"^([!-~]([ -~]*[!-~])?)?$", "visible ASCII, without spaces around it")
+        ],
+        doc("Its value."),
+    ]
+    when: Annotated[_When, doc(_WHEN)] = "always"
+
+
+class MessageTrailers(Section, frozen=True, kw_only=True):
+    """What happens to the trailers of one direction, in the order of these keys."""
+
+    max_fields: Annotated[int, count("How many fields there may be.", 1, 10_000)] = 256
+    max_size: Annotated[
+        Size, doc("How large all may be, as RFC 9113 section 6.5.2 counts; 1KiB at least.")
+    ] = default(Size(64 * 1024))
+    on_excess: Annotated[
+        Literal["reset", "cut"],
+        doc("What becomes of more: the stream is reset, or what does not fit is left out."),
+    ] = "reset"
+    allow: Annotated[
+        tuple[_FieldNames, ...],
+        doc("Nothing else passes: names, or beginnings of names with a *; * alone is all."),
+    ] = ("*",)
+    deny: Annotated[
+        tuple[_FieldNames, ...], doc("These do not pass: names, or beginnings of names with a *.")
+    ] = ()
+    rename: Annotated[tuple[Renamed, ...], doc("Fields that get another name.")] = ()
+    remove: Annotated[tuple[Removed, ...], doc("Fields that go.")] = ()
+    set: Annotated[
+        tuple[Written, ...], doc("Fields that take the place of all with their name.")
+    ] = ()
+    append: Annotated[tuple[Written, ...], doc("Fields that are added.")] = ()
+
+
+class TrailerSettings(Section, frozen=True, kw_only=True):
+    """What may stand in trailers, and what is done to them."""
+
+    request: Annotated[MessageTrailers, doc("Behind request bodies.")] = default(MessageTrailers())
+    response: Annotated[MessageTrailers, doc("Behind response bodies.")] = default(
+        MessageTrailers()
+    )
+
+
+class RouteSettings(Section, frozen=True, kw_only=True):
+    """Which requests go where; the first route that matches takes the request."""
+
+    name: Annotated[Name, doc("What metrics and logs call it.")]
+    match: Annotated[Match, doc("Which requests; {} takes all.")]
+    upstream: Annotated[
+        str | Annotated[tuple[Target, ...], msgspec.Meta(min_length=1)],
+        msgspec.Meta(
+            description="The name of an upstream, or a list of names with weights.",
+            extra={"wanted": "the name of an upstream, or a list of names with weights"},
+        ),
+    ]
+    timeouts: Annotated[Timeouts, doc("How long an exchange may take.")] = default(Timeouts())
+    on_upstream_failure: Annotated[
+        Literal["trailers", "reset"] | None,
+        doc(
+            "How a response ends whose upstream fails behind its head: with trailers that say why "
+            "(grpc-status, or Proxy-Status), or with a reset. Default: trailers for gRPC, reset "
+            "for the rest. A body whose length was announced is always reset."
+        ),
+    ] = None
+    trailers: Annotated[
+        TrailerSettings, doc("What may stand in trailers, and what is done to them.")
+    ] = default(TrailerSettings())
+    digest: Annotated[
+        Literal["off", "verify", "add"],
+        doc(
+            "verify: compare both bodies with their Content-Digest, Repr-Digest or "
+            "x-amz-checksum-*; add: put a Content-Digest behind responses that have none."
+        ),
+    ] = "off"
+    on_digest_mismatch: Annotated[
+        Literal["reset", "log"],
+        doc(
+            "What a body that is not what its digest says costs: its stream, or a note in the log."
+        ),
+    ] = "reset"
+    server_timing: Annotated[
+        bool, doc("Put a Server-Timing behind responses: proxy, queue, upstream, total.")
+    ] = False
+    hooks: Annotated[
+        Annotated[
+            str,
+            text(
+                r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$",
+                "module:callable, with a module that Python can import",
+            ),
+        ]
+        | None,
+        doc("Python that looks at the exchanges of this route, as module:callable."),
+    ] = None
