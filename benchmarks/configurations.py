@@ -6,10 +6,11 @@ site has certificates, both sides speak TLS, and the origin's certificate is ver
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
-from typing import Any
+from typing import Any, Final
 
 from benchmarks.origin import CONNECTION_WINDOW_BITS, MAX_STREAMS, STREAM_WINDOW_BITS
 from benchmarks.process import free_port
@@ -38,7 +39,9 @@ class Site:
         return str(file)
 
 
-def trailproxy(python: str, site: Site, *, access_log: bool = False) -> list[str]:
+def trailproxy(
+    python: str, site: Site, *, access_log: bool = False, policy: dict[str, Any] | None = None
+) -> list[str]:
     """Run the working tree's own proxy, with metrics and records as ever."""
     listener: dict[str, Any] = {"name": "bench", "bind": f"127.0.0.1:{site.port}"}
     upstream: dict[str, Any] = {
@@ -54,7 +57,12 @@ def trailproxy(python: str, site: Site, *, access_log: bool = False) -> list[str
         "listeners": [listener],
         "upstreams": [upstream],
         "routes": [
-            {"name": f"route-{at}", "match": {"path_prefix": prefix}, "upstream": "origin"}
+            {
+                "name": f"route-{at}",
+                "match": {"path_prefix": prefix},
+                "upstream": "origin",
+                **(policy or {}),
+            }
             for at, prefix in enumerate(prefixes)
         ],
         "admin": {"bind": f"127.0.0.1:{free_port()}"},
@@ -73,6 +81,25 @@ def trailproxy(python: str, site: Site, *, access_log: bool = False) -> list[str
 def logging_trailproxy(python: str, site: Site) -> list[str]:
     """Run it with an access log to a file."""
     return trailproxy(python, site, access_log=True)
+
+
+#: What a route may do beyond relaying, one at a time.
+POLICIES: Final[dict[str, dict[str, Any]]] = {
+    "rules": {
+        "trailers": {
+            "response": {"deny": ["server"], "append": [{"name": "x-served-by", "value": "here"}]}
+        }
+    },
+    "concluding": {"on_upstream_failure": "trailers"},
+    "timing": {"server_timing": True},
+    "digest": {"digest": "add"},
+    "hook": {"hooks": "benchmarks.hooks:Counts"},
+}
+
+
+def trailproxy_with(policy: str) -> Callable[[str, Site], list[str]]:
+    """Run it with one of `POLICIES` on its routes."""
+    return lambda python, site: trailproxy(python, site, policy=POLICIES[policy])
 
 
 def bare_relay(python: str, site: Site) -> list[str]:

@@ -109,6 +109,17 @@ PEERS: tuple[Peer, ...] = (
         third_party=False,
         variant=True,
     ),
+    *(
+        Peer(
+            f"{OURS}+{policy}",
+            _python_with("trailproxy"),
+            _our_version,
+            configurations.trailproxy_with(policy),
+            third_party=False,
+            variant=True,
+        )
+        for policy in configurations.POLICIES
+    ),
     Peer(
         BARE,
         _python_with("h2"),

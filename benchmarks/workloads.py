@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.configurations import POLICIES
 from benchmarks.origin import BODY_SIZES, HELLO, LARGE, SMALL
 from benchmarks.peers import LOGGING, OURS, Peer
 from benchmarks.process import ROOT, pinned
@@ -165,6 +166,16 @@ WORKLOADS: tuple[Workload, ...] = (
         title="small GET without and with an access log to a file",
         proxies=(OURS, LOGGING),
         targets=(Target(CPU, 1.25, OURS, of=LOGGING),),
+    ),
+    dataclasses.replace(
+        SMALL_GET,
+        name="policies",
+        title="small GET without and with each policy of a route",
+        proxies=(OURS, *(f"{OURS}+{policy}" for policy in POLICIES)),
+        # the others do work on every body, and are shown without a promise
+        targets=tuple(
+            Target(CPU, 1.25, OURS, of=f"{OURS}+{policy}") for policy in ("rules", "concluding")
+        ),
     ),
 )
 

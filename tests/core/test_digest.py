@@ -12,7 +12,7 @@ from tests.support.parts import data, head, request, reset, trailers
 from tests.support.table import Table
 from trailproxy.core.digest import Crc32, Crc32c, DigestCheck, DigestMaker, claims_in
 from trailproxy.core.fault import Cause, Side
-from trailproxy.core.inspection import Inspector, Policy
+from trailproxy.core.inspection import Policy
 from trailproxy.core.record import Direction
 from trailproxy.core.routing import Handling
 from trailproxy.wire.errors import ErrorCode
@@ -31,12 +31,7 @@ def _base64(octets: bytes) -> str:
 
 
 def _checking(*, resets: bool = True) -> Table:
-    def make(exchange: object) -> Inspector:
-        record = exchange.record  # type: ignore[attr-defined]
-        return DigestCheck(record, record.asked.relayed, table.notes, resets=resets)
-
-    table = Table(handling=Handling(policy=Policy([make])))
-    return table
+    return Table(handling=Handling(policy=Policy([DigestCheck(resets=resets)])))
 
 
 GOOD = {
@@ -195,11 +190,7 @@ def test_a_checksum_does_not_depend_on_how_a_body_is_cut(octets: bytes, at: int)
 
 
 def _adding() -> Table:
-    def make(exchange: object) -> Inspector:
-        return DigestMaker(exchange.record, table.notes)  # type: ignore[attr-defined]
-
-    table = Table(handling=Handling(policy=Policy([make])))
-    return table
+    return Table(handling=Handling(policy=Policy([DigestMaker()])))
 
 
 def test_a_response_gets_a_digest() -> None:

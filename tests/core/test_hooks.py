@@ -2,7 +2,6 @@
 
 import hashlib
 import sys
-from collections.abc import Callable
 from types import ModuleType
 
 import pytest
@@ -19,10 +18,8 @@ from trailproxy.wire.errors import ErrorCode
 
 
 def _table(*factories: Factory) -> Table:
-    def maker(factory: Factory) -> Callable[..., HookInspector]:
-        return lambda exchange: HookInspector("mine:hook", factory, exchange)
-
-    return Table(handling=Handling(policy=Policy([maker(each) for each in factories])))
+    hooks = [HookInspector("mine:hook", factory) for factory in factories]
+    return Table(handling=Handling(policy=Policy([*hooks])))
 
 
 class Diary(Hook):

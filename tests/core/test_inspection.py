@@ -3,7 +3,7 @@
 from tests.support.parts import data, head, request, trailers
 from tests.support.table import Table
 from trailproxy.core.inspection import Inspector, Policy
-from trailproxy.core.record import Direction
+from trailproxy.core.record import Direction, Record
 from trailproxy.core.routing import Handling
 from trailproxy.wire.field import Field
 from trailproxy.wire.fields import Fields
@@ -15,14 +15,14 @@ class Signs(Inspector):
     def __init__(self, name: bytes) -> None:
         self.name = name
 
-    def trailers(self, direction: Direction, trailers: Fields) -> Fields:
+    def trailers(self, record: Record, direction: Direction, trailers: Fields) -> Fields:
         if direction is Direction.REQUEST:
             return trailers
         return Fields([*trailers.items, Field(b"signed", self.name)])
 
 
 def test_inspectors_look_in_the_order_of_the_policy() -> None:
-    policy = Policy([lambda _: Signs(b"first"), lambda _: Inspector(), lambda _: Signs(b"last")])
+    policy = Policy([Signs(b"first"), Inspector(), Signs(b"last")])
     table = Table(handling=Handling(policy=policy))
     table.client.opens(request(), data(b"x"), trailers(x="1"))
     table.server.says(head(200), data(b"y"), trailers(y="2"))
@@ -33,7 +33,7 @@ def test_inspectors_look_in_the_order_of_the_policy() -> None:
 
 
 def test_one_that_only_looks_at_trailers_does_not_hold_an_end_back() -> None:
-    table = Table(handling=Handling(policy=Policy([lambda _: Signs(b"nobody")])))
+    table = Table(handling=Handling(policy=Policy([Signs(b"nobody")])))
     table.client.opens(request(end=True))
     table.server.says(head(200), data(b"y", end=True))
     table.client.hears(head(200), data(b"y", end=True))

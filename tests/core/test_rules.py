@@ -10,12 +10,12 @@ from trailproxy.core.inspection import Policy
 from trailproxy.core.record import Direction, Outcome
 from trailproxy.core.routing import Handling
 from trailproxy.core.rules import Names, Put, Remove, Rename, Rules, TrailerRules
-from trailproxy.wire.field import Field
+from trailproxy.wire.field import Field, Recurring
 from trailproxy.wire.fields import Fields
 
 
 def _table(*, request: Rules | None = None, response: Rules | None = None) -> Table:
-    policy = Policy([lambda exchange: TrailerRules(exchange.record, request, response)])
+    policy = Policy([TrailerRules(request, response)])
     return Table(handling=Handling(policy=policy))
 
 
@@ -135,6 +135,18 @@ def test_request_trailers_are_rewritten_on_their_way() -> None:
     table.is_clean()
 
 
+def test_what_recurs_is_worked_out_once_for_each_ending() -> None:
+    rules = Rules(append=(_put("x-by", "us"), _put("x-failed", "yes", "failure")))
+    section = Fields.of([("grpc-status", "0")])
+    section.recurring = Recurring()
+    made = rules.apply(section, failed=False)
+    assert rules.apply(section, failed=False) is made
+    assert made.recurring is not None
+    assert len(rules.apply(section, failed=True)) == 3
+    other = Fields.of([("grpc-status", "0")])
+    assert rules.apply(other, failed=True) is not rules.apply(other, failed=True)
+
+
 def test_what_no_rule_touches_was_relayed() -> None:
     table = _table(response=Rules(deny=Names(["y"])))
     table.client.opens(request(end=True))
@@ -181,15 +193,7 @@ def test_a_head_that_ends_its_message_gets_no_trailers() -> None:
 def test_trailers_that_are_set_wait_behind_octets_that_wait() -> None:
     table = Table(
         client_window=3,
-        handling=Handling(
-            policy=Policy(
-                [
-                    lambda exchange: TrailerRules(
-                        exchange.record, None, Rules(assign=(_put("x-by", "us"),))
-                    )
-                ]
-            )
-        ),
+        handling=Handling(policy=Policy([TrailerRules(None, Rules(assign=(_put("x-by", "us"),)))])),
     )
     client = table.client
     client.holds = True

@@ -2,17 +2,15 @@
 
 from tests.support.parts import data, head, request, trailers
 from tests.support.table import Table
-from trailproxy.core.inspection import Inspector, Policy
+from trailproxy.core.inspection import Policy
 from trailproxy.core.routing import Handling
-from trailproxy.core.timing import ServerTiming
+from trailproxy.core.timing import Announcement, ServerTiming
+from trailproxy.wire.field import Recurring
+from trailproxy.wire.fields import Fields
 
 
 def _table() -> Table:
-    def make(exchange: object) -> Inspector:
-        return ServerTiming(exchange.record, table.proxy.now)  # type: ignore[attr-defined]
-
-    table = Table(handling=Handling(policy=Policy([make])), connected=False)
-    return table
+    return Table(handling=Handling(policy=Policy([ServerTiming()])), connected=False)
 
 
 def test_a_response_tells_where_its_time_went() -> None:
@@ -50,3 +48,13 @@ def test_request_trailers_are_left_alone() -> None:
     table.server.hears(request(), data(b"x"), trailers(x="1"))
     table.server.says(head(200, end=True))
     table.is_clean()
+
+
+def test_heads_that_recur_are_announced_in_once() -> None:
+    head, once = Fields.of([(":status", "200")]), Fields.of([(":status", "200")])
+    head.recurring = Recurring()
+    announcement = Announcement(b"x")
+    made = announcement.on(head)
+    assert announcement.on(head) is made
+    assert made.get(b"trailer") == b"x"
+    assert announcement.on(once) is not announcement.on(once)

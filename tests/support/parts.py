@@ -54,7 +54,7 @@ def grpc_request(path: str = "/greet.Greeter/Hello", *, end: bool = False, **ext
 
 def grpc_head(**extra: str) -> Head:
     """Build the head of a gRPC response."""
-    return head(200, content_type="application/grpc", **extra)
+    return Head(((":status", "200"), *_more({"content_type": "application/grpc", **extra})))
 
 
 def head(status: int = 200, *, end: bool = False, **extra: str) -> Head:

@@ -11,17 +11,21 @@ import hashlib
 import re
 import zlib
 from collections.abc import Callable
-from typing import Final, Protocol, final
+from typing import TYPE_CHECKING, Final, Protocol, final
 
 from mypy_extensions import i64
 
 from trailproxy.core.fault import Cause, Side, ours
-from trailproxy.core.inspection import Halt, Inspector
+from trailproxy.core.inspection import Halt, Inspector, Interest
+from trailproxy.core.message import Request
 from trailproxy.core.record import REQUEST, RESPONSE, Direction, Observer, Record
-from trailproxy.core.timing import announced
+from trailproxy.core.timing import Announcement
 from trailproxy.wire.errors import ErrorCode
 from trailproxy.wire.field import TRAILER, Field
 from trailproxy.wire.fields import Fields
+
+if TYPE_CHECKING:
+    from trailproxy.core.exchange import Exchange
 
 #: A member of a dictionary of byte sequences (RFC 8941 section 3.2); parameters have no meaning.
 _MEMBER: Final = re.compile(rb"\s*([a-z*][a-z0-9_.*-]*)=:([A-Za-z0-9+/=]*):\s*(?:;[^,]*)?")
@@ -167,34 +171,46 @@ def hashes_for(head: Fields) -> dict[bytes, Hash]:
 class DigestCheck(Inspector):
     """Compares the digests of both bodies with what their senders say."""
 
-    def __init__(self, record: Record, head: Fields, observer: Observer, *, resets: bool) -> None:
-        self._record: Final = record
+    def __init__(self, *, resets: bool) -> None:
+        self._resets: Final = resets
+
+    def look_at(self, exchange: "Exchange") -> Inspector:
+        """Each exchange has hashes of its own."""
+        asked = exchange.record.asked
+        return _Check(exchange.front.proxy.observer, asked, resets=self._resets)
+
+
+@final
+class _Check(Inspector):
+    def __init__(self, observer: Observer, asked: Request, *, resets: bool) -> None:
         self._observer: Final = observer
         self._resets: Final = resets
-        self._heads: Final = {REQUEST: head}
-        self._hashes: Final[dict[Direction, dict[bytes, Hash]]] = {REQUEST: hashes_for(head)}
+        self._to_head: Final = asked.method == "HEAD"  # no body follows
+        self._heads: Final[dict[Direction, Fields]] = {}
+        self._hashes: Final[dict[Direction, dict[bytes, Hash]]] = {}
+        self._expect(REQUEST, asked.relayed)
+
+    def _expect(self, direction: Direction, head: Fields) -> None:
+        self._heads[direction] = head
+        self._hashes[direction] = hashes_for(head)
+
+    def interests(self) -> int:
+        """Both bodies; and a digest may stand in the head, so each end is looked at."""
+        octets = Interest.REQUEST_DATA | Interest.RESPONSE_DATA
+        return octets | Interest.REQUEST_END | Interest.RESPONSE_END
 
     def response_head(self, head: Fields, end: bool) -> Fields:
         """Prepare for the hashes that the response may be held to."""
-        if not end and self._record.method != "HEAD":
-            self._heads[RESPONSE] = head
-            self._hashes[RESPONSE] = hashes_for(head)
+        if not end and not self._to_head:
+            self._expect(RESPONSE, head)
         return head
-
-    def wants_data(self, direction: Direction) -> bool:
-        """Look at both bodies."""
-        return True
-
-    def adds_end(self, direction: Direction) -> bool:
-        """The digest may stand in the head: then an end without trailers is looked at too."""
-        return True
 
     def data(self, direction: Direction, octets: bytes) -> None:
         """Hash them."""
         for each in self._hashes[direction].values():
             each.update(octets)
 
-    def trailers(self, direction: Direction, trailers: Fields) -> Fields:
+    def trailers(self, record: Record, direction: Direction, trailers: Fields) -> Fields:
         """Compare, before the end can look clean.
 
         Raises:
@@ -203,60 +219,68 @@ class DigestCheck(Inspector):
         if direction not in self._hashes:
             return trailers
         hashes = self._hashes[direction]
-        whole = direction is REQUEST or self._record.status == 200
+        whole = direction is REQUEST or record.status == 200
         claims = claims_in(self._heads[direction], whole=whole) + claims_in(trailers, whole=whole)
         known = [claim for claim in claims if claim.algorithm in hashes]
         for claim in known:
             if hashes[claim.algorithm].digest() != claim.digest:
-                self._mismatch(direction, claim)
+                self._mismatch(record, direction, claim)
                 return trailers
         outcome = "verified" if known else "unverified"
-        self._observer.digest_checked(direction, outcome, self._record.route)
+        self._observer.digest_checked(direction, outcome, record.route)
         return trailers
 
-    def _mismatch(self, direction: Direction, claim: Claim) -> None:
-        self._observer.digest_checked(direction, "mismatch", self._record.route)
+    def _mismatch(self, record: Record, direction: Direction, claim: Claim) -> None:
+        self._observer.digest_checked(direction, "mismatch", record.route)
         field = f"{claim.name.decode()} ({claim.algorithm.decode()})"
         why = f"{direction} body does not have the digest that {field} says"
         if self._resets:
             side = Side.DOWNSTREAM if direction is REQUEST else Side.UPSTREAM
             raise Halt(ours(Cause.DIGEST_MISMATCH, why, side, ErrorCode.INTERNAL_ERROR))
-        self._record.note(why)
+        record.note(why)
 
 
 @final
 class DigestMaker(Inspector):
     """Adds a Content-Digest of SHA-256 behind a response that has none."""
 
-    def __init__(self, record: Record, observer: Observer) -> None:
-        self._record: Final = record
+    def __init__(self) -> None:
+        self._announcement: Final = Announcement(_CONTENT)
+
+    def look_at(self, exchange: "Exchange") -> Inspector:
+        """Each exchange has a hash of its own."""
+        to_head = exchange.record.method == "HEAD"
+        return _Maker(exchange.front.proxy.observer, self._announcement, to_head)
+
+
+@final
+class _Maker(Inspector):
+    def __init__(self, observer: Observer, announcement: Announcement, to_head: bool) -> None:
         self._observer: Final = observer
+        self._announcement: Final = announcement
+        self._to_head: Final = to_head
         self._hash: Hash | None = None
+
+    def interests(self) -> int:
+        """Responses; those that came without trailers get one."""
+        return Interest.RESPONSE_DATA | Interest.RESPONSE_END
 
     def response_head(self, head: Fields, end: bool) -> Fields:
         """Announce the trailer, unless there is a digest already, or no body."""
-        if end or self._record.method == "HEAD" or head.get(_CONTENT) is not None:
+        if end or self._to_head or head.get(_CONTENT) is not None:
             return head
         self._hash = hashlib.sha256()
-        return announced(head, _CONTENT)
-
-    def wants_data(self, direction: Direction) -> bool:
-        """Look at the response."""
-        return direction is RESPONSE
-
-    def adds_end(self, direction: Direction) -> bool:
-        """Responses that came without trailers get one."""
-        return direction is RESPONSE
+        return self._announcement.on(head)
 
     def data(self, direction: Direction, octets: bytes) -> None:
         """Hash them."""
         if self._hash is not None:
             self._hash.update(octets)
 
-    def trailers(self, direction: Direction, trailers: Fields) -> Fields:
+    def trailers(self, record: Record, direction: Direction, trailers: Fields) -> Fields:
         """Add the digest."""
         if direction is not RESPONSE or self._hash is None or trailers.get(_CONTENT) is not None:
             return trailers
         value = b"sha-256=:" + base64.b64encode(self._hash.digest()) + b":"
-        self._observer.digest_checked(direction, "added", self._record.route)
+        self._observer.digest_checked(direction, "added", record.route)
         return Fields([*trailers.items, Field(_CONTENT, value)])

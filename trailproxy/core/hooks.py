@@ -9,11 +9,12 @@ costs its own exchange, and no other.
 import importlib
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from time import perf_counter
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from trailproxy.core.fault import Cause, ours
-from trailproxy.core.inspection import Halt, Inspector
+from trailproxy.core.inspection import Halt, Inspector, Interest
 from trailproxy.core.record import REQUEST, Direction, Observer, Record
 from trailproxy.core.reply import own_reply
 from trailproxy.core.trailers import vet_trailers
@@ -28,6 +29,7 @@ _LOG: Final = logging.getLogger("trailproxy.hooks")
 
 #: Field names and values, in order; a name may stand there more than once.
 Pairs = list[tuple[str, str]]
+_A = TypeVar("_A")
 _T = TypeVar("_T")
 
 
@@ -89,6 +91,14 @@ class Hook:
 
 Factory = Callable[[Call], Hook | None]
 
+_WANTED: Final = {
+    "request_data": Interest.REQUEST_DATA,
+    "response_data": Interest.RESPONSE_DATA,
+    "request_trailers": Interest.REQUEST_END,
+    "response_trailers": Interest.RESPONSE_END,
+}
+_PARTS: Final = (*_WANTED, "response_head", "end")
+
 
 class HookError(Exception):
     """A hook cannot be used; the text says why."""
@@ -112,24 +122,39 @@ def load(name: str) -> Factory:
 
 
 class HookInspector(Inspector):
+    """Asks a user's callable for each exchange, and calls the hook it gives."""
+
+    def __init__(self, name: str, factory: Factory) -> None:
+        self._name: Final = name
+        self._factory: Final = factory
+
+    def look_at(self, exchange: "Exchange") -> Inspector:
+        """Return who calls the hook for this exchange."""
+        return HookCaller(self._name, self._factory, exchange)
+
+
+class HookCaller(Inspector):
     """Calls one hook for the parts of one exchange."""
 
     def __init__(self, name: str, factory: Factory, exchange: "Exchange") -> None:
         proxy = exchange.front.proxy
         self._name: Final = name
-        self._factory: Final = factory
         self._record: Final = exchange.record
         self._observer: Final[Observer] = proxy.observer
         self._date: Final = proxy.date
         self._hook: Hook | None = None
         self._failure: Halt | None = None  # of the factory, told when there is an inspection
         try:
-            self._hook = self._call(self._make)
+            self._hook = self._call(factory, Call(self._record, self._record.asked.relayed))
         except Halt as halt:
             self._failure = halt
+        hook = self._hook
+        self._overridden: Final = frozenset() if hook is None else _overridden(type(hook))
+        self._interests: Final = sum(_WANTED.get(part, 0) for part in self._overridden)
 
-    def _make(self) -> Hook | None:
-        return self._factory(Call(self._record, self._record.asked.relayed))
+    def interests(self) -> int:
+        """Only what the hook looks at."""
+        return self._interests
 
     def begins(self) -> None:
         """Tell what the callable decided."""
@@ -138,43 +163,31 @@ class HookInspector(Inspector):
 
     def response_head(self, head: Fields, end: bool) -> Fields:
         """Show the response head."""
-        hook = self._hook
-        if hook is not None and _overrides(hook, "response_head"):
-            self._call(lambda: hook.response_head(_pairs(head)))
+        if self._hook is not None and "response_head" in self._overridden:
+            self._call(self._hook.response_head, _pairs(head))
         return head
 
     def data(self, direction: Direction, octets: bytes) -> None:
         """Show body octets."""
-        assert self._hook is not None  # `wants_data` needs one
+        assert self._hook is not None  # else it has no interests
         see = self._hook.request_data if direction is REQUEST else self._hook.response_data
-        self._call(lambda: see(octets))
+        self._call(see, octets)
 
-    def trailers(self, direction: Direction, trailers: Fields) -> Fields:
+    def trailers(self, record: Record, direction: Direction, trailers: Fields) -> Fields:
         """Show trailers, and take what the hook makes of them."""
         hook = self._hook
-        if hook is None or not _overrides(hook, f"{direction}_trailers"):
+        if hook is None or f"{direction}_trailers" not in self._overridden:
             return trailers
         change = hook.request_trailers if direction is REQUEST else hook.response_trailers
-        return self._call(lambda: _changed(trailers, change(_pairs(trailers))))
+        return self._call(lambda before: _changed(before, change(_pairs(before))), trailers)
 
     def over(self, record: Record) -> None:
         """Show the record."""
-        hook = self._hook
-        if hook is not None and _overrides(hook, "end"):
-            try:
-                self._call(lambda: hook.end(record))
-            except Halt:
-                return  # too late to matter; it is counted
+        if self._hook is not None and "end" in self._overridden:
+            with suppress(Halt):  # too late to matter; it is counted
+                self._call(self._hook.end, record)
 
-    def wants_data(self, direction: Direction) -> bool:
-        """Only of a direction whose octets the hook looks at."""
-        return self._hook is not None and _overrides(self._hook, f"{direction}_data")
-
-    def adds_end(self, direction: Direction) -> bool:
-        """Only of a direction whose trailers the hook looks at."""
-        return self._hook is not None and _overrides(self._hook, f"{direction}_trailers")
-
-    def _call(self, what: Callable[[], _T]) -> _T:
+    def _call(self, what: Callable[[_A], _T], part: _A) -> _T:
         """Call a hook, and time it.
 
         Raises:
@@ -183,7 +196,7 @@ class HookInspector(Inspector):
         began = perf_counter()
         failed = False
         try:
-            return what()
+            return what(part)
         except Answer as answer:
             grpc = self._record.grpc
             reply = own_reply(answer.status, answer.text, speaks_grpc=grpc, date=self._date())
@@ -200,8 +213,9 @@ class HookInspector(Inspector):
             self._observer.hook_called(self._name, perf_counter() - began, failed=failed)
 
 
-def _overrides(hook: Hook, method: str) -> bool:
-    return getattr(type(hook), method) is not getattr(Hook, method)
+def _overridden(kind: type[Hook]) -> frozenset[str]:
+    """Return the parts that a class of hooks looks at."""
+    return frozenset(part for part in _PARTS if getattr(kind, part) is not getattr(Hook, part))
 
 
 def _pairs(fields: Fields) -> Pairs:
@@ -214,9 +228,9 @@ def _changed(before: Fields, after: Pairs) -> Fields:
     Raises:
         HTTP2Error: a field may not stand in trailers.
     """
-    known = {(f.name.decode("latin-1"), f.value.decode("latin-1")): f for f in before}
-    if [pair for pair in after if pair in known] == after and len(after) == len(before):
-        return Fields([known[pair] for pair in after])
+    if after == _pairs(before):
+        return before
+    known = dict(zip(_pairs(before), before.items, strict=True))
     return vet_trailers(Fields([known.get(pair) or Field(*_octets(pair)) for pair in after]))
 
 

@@ -6,10 +6,9 @@ policies has none of this. An inspector that wants no more of an exchange raises
 `Halt`; anything else it raises is a failure of its own, and costs that exchange alone.
 """
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, final
 
-from mypy_extensions import mypyc_attr
+from mypy_extensions import i64, mypyc_attr
 
 from trailproxy.core.fault import Fault
 from trailproxy.core.record import RELAYED, REQUEST, RESPONSE, Direction, Outcome, Record
@@ -30,9 +29,27 @@ class Halt(Exception):  # noqa: N818 - a wish, not an error
         self.reply: Final = reply  # None: the answer that the fault has in the table
 
 
+class Interest:
+    """What an inspector wants beyond heads and trailers; to be added up."""
+
+    NONE: Final = 0
+    REQUEST_DATA: Final = 1
+    RESPONSE_DATA: Final = 2
+    REQUEST_END: Final = 4  # trailers may be added to a request that came with a body only
+    RESPONSE_END: Final = 8
+
+
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Inspector:
-    """Who looks at one exchange; each may raise Halt from any of the first four."""
+    """Who looks at exchanges; each may raise Halt from all but `over`."""
+
+    def look_at(self, exchange: "Exchange") -> "Inspector":
+        """Return who looks at this exchange; itself, if it keeps nothing of any."""
+        return self
+
+    def interests(self) -> int:
+        """Return what it wants to see, see `Interest`; asked once for each exchange."""
+        return Interest.NONE
 
     def begins(self) -> None:
         """The request head is here; the upstream has heard nothing yet."""
@@ -42,46 +59,34 @@ class Inspector:
         return head
 
     def data(self, direction: Direction, octets: bytes) -> None:
-        """Body octets have come; asked for by `wants_data`."""
+        """Body octets have come."""
 
-    def trailers(self, direction: Direction, trailers: Fields) -> Fields:
-        """Return the trailers as they should depart.
-
-        Only where `adds_end` says so it is called for messages that came without, too.
-        """
+    def trailers(self, record: Record, direction: Direction, trailers: Fields) -> Fields:
+        """Return the trailers as they should depart."""
         return trailers
 
     def over(self, record: Record) -> None:
         """The exchange is over."""
-
-    def wants_data(self, direction: Direction) -> bool:
-        """Tell whether `data` is to be called."""
-        return False
-
-    def adds_end(self, direction: Direction) -> bool:
-        """Tell whether a message that came without trailers may get some."""
-        return False
 
 
 @final
 class Inspection:
     """The inspectors of one exchange."""
 
-    __slots__ = ("_exchange", "_inspectors", "_request_taps", "_response_taps")
+    __slots__ = ("_exchange", "_inspectors")
 
-    def __init__(
-        self, exchange: "Exchange", inspectors: list[Inspector], request: "Lane", response: "Lane"
-    ) -> None:
+    def __init__(self, exchange: "Exchange", inspectors: list[Inspector]) -> None:
         self._exchange: Final = exchange
         self._inspectors: Final = inspectors
-        self._request_taps: Final = [each for each in inspectors if each.wants_data(REQUEST)]
-        self._response_taps: Final = [each for each in inspectors if each.wants_data(RESPONSE)]
-        if self._request_taps:
-            request.inspection = self
-        if self._response_taps:
-            response.inspection = self
-        request.adds_end = any(each.adds_end(REQUEST) for each in inspectors)
-        response.adds_end = any(each.adds_end(RESPONSE) for each in inspectors)
+        wanted: i64 = 0
+        for inspector in inspectors:
+            wanted |= inspector.interests()
+        if wanted & Interest.REQUEST_DATA:
+            exchange.request.inspection = self
+        if wanted & Interest.RESPONSE_DATA:
+            exchange.response.inspection = self
+        exchange.request.adds_end = wanted & Interest.REQUEST_END != 0
+        exchange.response.adds_end = wanted & Interest.RESPONSE_END != 0
 
     def begins(self) -> bool:
         """Show the request head; False if that was the end of it."""
@@ -104,24 +109,27 @@ class Inspection:
 
     def data(self, lane: "Lane", octets: bytes) -> None:
         """Show body octets; the exchange may be halted."""
-        direction = REQUEST if lane is self._exchange.request else RESPONSE
-        taps = self._request_taps if direction is REQUEST else self._response_taps
+        request = lane is self._exchange.request
+        direction = REQUEST if request else RESPONSE
+        wanted = Interest.REQUEST_DATA if request else Interest.RESPONSE_DATA
         try:
-            for inspector in taps:
-                inspector.data(direction, octets)
+            for inspector in self._inspectors:
+                if inspector.interests() & wanted:
+                    inspector.data(direction, octets)
         except Halt as halt:
             self._exchange.halt(halt.fault, halt.reply)
 
     def trailers(self, lane: "Lane", direction: Direction, trailers: Fields) -> Fields:
         """Return the trailers as they should depart; the exchange may be halted."""
+        record = self._exchange.record
         kept = trailers
         try:
             for inspector in self._inspectors:
-                kept = inspector.trailers(direction, kept)
+                kept = inspector.trailers(record, direction, kept)
         except Halt as halt:
             self._exchange.halt_at_trailers(lane, halt.fault, halt.reply)
             return trailers
-        if kept is not trailers and lane.outcome is RELAYED and kept != trailers:
+        if kept is not trailers and lane.outcome is RELAYED:
             lane.outcome = Outcome.REWRITTEN
         return kept
 
@@ -131,18 +139,13 @@ class Inspection:
             inspector.over(record)
 
 
-#: Makes an inspector for one exchange.
-Maker = Callable[["Exchange"], Inspector]
-
-
 @final
 class Policy:
-    """What a route does beyond relaying: who makes its inspectors, in their order."""
+    """What a route does beyond relaying."""
 
-    def __init__(self, makers: "list[Maker]") -> None:
-        self._makers: Final = makers
+    def __init__(self, inspectors: list[Inspector]) -> None:
+        self._inspectors: Final = inspectors
 
     def inspect(self, exchange: "Exchange") -> Inspection:
         """Begin to look at an exchange."""
-        inspectors = [maker(exchange) for maker in self._makers]
-        return Inspection(exchange, inspectors, exchange.request, exchange.response)
+        return Inspection(exchange, [each.look_at(exchange) for each in self._inspectors])

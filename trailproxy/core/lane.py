@@ -347,3 +347,4 @@ class Lane(Feed):
         self.owner = None
         self.source = None
         self.sink = None
+        self.inspection = None

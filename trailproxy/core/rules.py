@@ -7,9 +7,9 @@ added. What no rule speaks of passes as it came, in its place.
 from collections.abc import Iterable
 from typing import Final, NamedTuple, final
 
-from trailproxy.core.inspection import Inspector
-from trailproxy.core.record import REQUEST, RESPONSE, Direction, Record
-from trailproxy.wire.field import Field
+from trailproxy.core.inspection import Inspector, Interest
+from trailproxy.core.record import REQUEST, Direction, Record
+from trailproxy.wire.field import Field, Recurring
 from trailproxy.wire.fields import Fields
 
 
@@ -87,9 +87,23 @@ class Rules:
         self._assign: Final = assign
         self._append: Final = append
         self.adds: Final = bool(assign or append)
+        # of a list that recurs, what became of it last time
+        self._before: Fields | None = None
+        self._after = Fields([])
+        self._failed = False
 
     def apply(self, trailers: Fields, *, failed: bool) -> Fields:
         """Return the trailers as they depart; the same object if no rule touched them."""
+        if trailers is self._before and failed == self._failed:
+            return self._after
+        made = self._apply(trailers, failed)
+        if trailers.recurring is not None:
+            if made is not trailers:
+                made.recurring = Recurring()
+            self._before, self._after, self._failed = trailers, made, failed
+        return made
+
+    def _apply(self, trailers: Fields, failed: bool) -> Fields:
         other = When.SUCCESS if failed else When.FAILURE  # in which nothing happens now
         items = [field for field in trailers.items if self._passes(field.name)]
         renamed = {each.name: each.to for each in self._rename if each.when != other}
@@ -128,27 +142,30 @@ def _assigned(items: list[Field], field: Field) -> list[Field]:
 
 @final
 class TrailerRules(Inspector):
-    """The rules of a route, in one exchange."""
+    """The rules of a route; it keeps nothing of an exchange."""
 
-    def __init__(self, record: Record, request: Rules | None, response: Rules | None) -> None:
-        self._record: Final = record
+    def __init__(self, request: Rules | None, response: Rules | None) -> None:
         self._request: Final = request
         self._response: Final = response
+        adds_to_request = request is not None and request.adds
+        adds_to_response = response is not None and response.adds
+        self._interests: Final = (Interest.REQUEST_END if adds_to_request else 0) | (
+            Interest.RESPONSE_END if adds_to_response else 0
+        )
 
-    def trailers(self, direction: Direction, trailers: Fields) -> Fields:
+    def interests(self) -> int:
+        """Ends without trailers, where fields are set or appended."""
+        return self._interests
+
+    def trailers(self, record: Record, direction: Direction, trailers: Fields) -> Fields:
         """Apply the rules."""
         if direction is REQUEST:
             rules = self._request
             failed = False
         else:
             rules = self._response
-            failed = has_failed(self._record)
+            failed = has_failed(record)
         return trailers if rules is None else rules.apply(trailers, failed=failed)
-
-    def adds_end(self, direction: Direction) -> bool:
-        """Tell whether fields are set or appended."""
-        rules = self._response if direction is RESPONSE else self._request
-        return rules is not None and rules.adds
 
 
 def has_failed(record: Record) -> bool:

@@ -8,8 +8,7 @@ from typing import Final
 
 from trailproxy.core import hooks
 from trailproxy.core.digest import DigestCheck, DigestMaker
-from trailproxy.core.exchange import Exchange
-from trailproxy.core.inspection import Inspector, Maker, Policy
+from trailproxy.core.inspection import Inspector, Policy
 from trailproxy.core.routing import Handling, OnFailure
 from trailproxy.core.rules import Names, Put, Remove, Rename, Rules, TrailerRules
 from trailproxy.core.timing import ServerTiming
@@ -31,29 +30,29 @@ def handling(settings: RouteSettings) -> Handling:
         HookError: its hooks cannot be used.
     """
     trailers = settings.trailers
-    makers = _makers(settings)
+    inspectors = _inspectors(settings)
     return Handling(
         on_failure=_ON_FAILURE[settings.on_upstream_failure],
         request_limits=_limits(trailers.request),
         response_limits=_limits(trailers.response),
-        policy=Policy(makers) if makers else None,
+        policy=Policy(inspectors) if inspectors else None,
     )
 
 
-def _makers(settings: RouteSettings) -> list[Maker]:
-    makers: list[Maker] = []
+def _inspectors(settings: RouteSettings) -> list[Inspector]:
+    inspectors: list[Inspector] = []
     if settings.digest == "verify":
-        makers.append(_digest_check(resets=settings.on_digest_mismatch == "reset"))
+        inspectors.append(DigestCheck(resets=settings.on_digest_mismatch == "reset"))
     if settings.hooks is not None:
-        makers.append(_hook(settings.hooks))
+        inspectors.append(hooks.HookInspector(settings.hooks, hooks.load(settings.hooks)))
     request, response = _rules(settings.trailers.request), _rules(settings.trailers.response)
     if request is not None or response is not None:
-        makers.append(lambda exchange: TrailerRules(exchange.record, request, response))
+        inspectors.append(TrailerRules(request, response))
     if settings.digest == "add":
-        makers.append(_digest_maker)
+        inspectors.append(DigestMaker())
     if settings.server_timing:
-        makers.append(_server_timing)
-    return makers
+        inspectors.append(ServerTiming())
+    return inspectors
 
 
 def _limits(settings: MessageTrailers) -> TrailerLimits:
@@ -83,24 +82,3 @@ def _name(name: str) -> bytes:
 
 def _put(verb: Written) -> Put:
     return Put(Field(_name(verb.name), verb.value.encode()), verb.when)
-
-
-def _digest_check(*, resets: bool) -> Maker:
-    def make(exchange: Exchange) -> Inspector:
-        record, proxy = exchange.record, exchange.front.proxy
-        return DigestCheck(record, record.asked.relayed, proxy.observer, resets=resets)
-
-    return make
-
-
-def _digest_maker(exchange: Exchange) -> Inspector:
-    return DigestMaker(exchange.record, exchange.front.proxy.observer)
-
-
-def _server_timing(exchange: Exchange) -> Inspector:
-    return ServerTiming(exchange.record, exchange.front.proxy.now)
-
-
-def _hook(name: str) -> Maker:
-    factory = hooks.load(name)
-    return lambda exchange: hooks.HookInspector(name, factory, exchange)
