@@ -216,7 +216,10 @@ class App:
 
     def _commit_log(self, plan: Plan, log: AccessLog) -> None:
         self._log_target = plan.settings.access_log.path
+        trailers = plan.settings.access_log.trailers
+        log.show(trailers.request, trailers.response)
         self._metrics.codec = plan.settings.codec
+        self._metrics.allow_methods(plan.settings.metrics.grpc_methods)
         old, self._metrics.log = self._metrics.log, log
         if old is not None and old is not log:
             old.close()
