@@ -511,6 +511,7 @@ CONTRACT = {
     "access_log_lost_lines_total": set(),
     "workers": {"state"},
     "worker_restarts_total": set(),
+    "trace_spans_total": {"outcome"},
     "build_info": {"version", "python", "codec"},
 }
 
@@ -532,6 +533,7 @@ def busy(metrics: Metrics) -> Metrics:
     metrics.reloaded(ok=True, at=1_800_000_000.0)
     metrics.workers = {"ready": 2}
     metrics.restarts[()] += 1
+    metrics.count_spans("exported", 1)
     return metrics
 
 

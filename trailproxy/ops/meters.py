@@ -16,6 +16,7 @@ from trailproxy.ops.grpc_meters import GrpcMeters
 
 if TYPE_CHECKING:
     from trailproxy.ops.access_log import AccessLog
+    from trailproxy.ops.tracing import Tracer
 
 _METHODS: Final = frozenset(
     {"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"}
@@ -95,6 +96,7 @@ class Meters(Observer):
     def __init__(self, rare: Rare) -> None:
         """Count, and hand on to `rare` what is seldom."""
         self.log: AccessLog | None = None  # that of every exchange, if there is one
+        self.tracer: Tracer | None = None
         self.grpc: Final = GrpcMeters()
         self._rare: Final = rare
         self._routes: dict[str, RouteMeter] = {}
@@ -143,11 +145,9 @@ class Meters(Observer):
             meter.completed += 1
         if record.status:
             meter.responses.count(record.status, record.grpc_status)
-        seconds = record.ended - record.began
-        meter.duration.observe(seconds)
-        traceparent = record.asked.traceparent
-        if traceparent is not None:
-            meter.duration.mark(seconds, traceparent)
+        meter.duration.observe(record.ended - record.began)
+        if record.asked.traceparent is not None:
+            self._traced(meter, record, record.asked.traceparent)
         meter.request_trailer_bytes += record.request_trailer_bytes
         meter.response_trailer_bytes += record.response_trailer_bytes
         if record.asked.grpc:
@@ -159,6 +159,11 @@ class Meters(Observer):
             self._rare.exchange_dropped(record)
         if self.log is not None:
             self.log.write(record)
+
+    def _traced(self, meter: RouteMeter, record: Record, traceparent: bytes) -> None:
+        meter.duration.mark(record.ended - record.began, traceparent)
+        if self.tracer is not None:
+            self.tracer.note(record)
 
     def trailers(
         self, direction: Direction, outcome: Outcome, route: str, cause: Cause | None = None

@@ -10,6 +10,7 @@ ended twice, shows.
 
 import platform
 from collections.abc import Callable, Iterator, Mapping
+from threading import Lock
 
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.gc_collector import GCCollector
@@ -171,6 +172,14 @@ class Metrics:
             METHOD,
             "Seconds from the request head of a gRPC call to its end, by service and method.",
         )
+        # written by count_spans
+        self.spans = Counts(
+            "trace_spans_total",
+            ("outcome",),
+            "Spans for the trace collector (exported, failed: it did not take them, overflowed: "
+            "there were too many to send).",
+        )
+        self._counting_spans = Lock()
         # written by the supervisor
         self.restarts = Counts(
             "worker_restarts_total", (), "Times a worker that had ended was started again."
@@ -194,6 +203,11 @@ class Metrics:
     def log(self, log: AccessLog | None) -> None:
         self._log = log
         self.meters.log = log if log is not None and log.on else None
+
+    def count_spans(self, outcome: str, count: int) -> None:
+        """Note what became of spans; may be called by any thread."""
+        with self._counting_spans:
+            self.spans[outcome,] += count
 
     def allow_methods(self, limit: int) -> None:
         """Bound how many gRPC methods have series of their own."""

@@ -17,7 +17,7 @@ from trailproxy.ops.problem import Complaint, Problem, SettingsError
 from trailproxy.ops.route_settings import Match, RouteSettings, Target, Timeouts
 from trailproxy.ops.section import Address, File, Name, Section, count, default, doc, some, text
 from trailproxy.ops.shape import complaints
-from trailproxy.ops.telemetry import AccessLogSettings, MetricsSettings
+from trailproxy.ops.telemetry import AccessLogSettings, MetricsSettings, TracingSettings
 from trailproxy.ops.units import Duration, Size, decode
 from trailproxy.ops.yaml_source import MAX_OCTETS, Source, read
 
@@ -37,6 +37,7 @@ __all__ = [
     "Size",
     "Target",
     "Timeouts",
+    "TracingSettings",
     "UpstreamSettings",
     "UpstreamTls",
     "load",
@@ -163,6 +164,9 @@ class Settings(Section, frozen=True, kw_only=True):
     limits: Annotated[Limits, doc("What one connection may cost.")] = default(Limits())
     access_log: Annotated[AccessLogSettings, doc("One line an exchange.")] = AccessLogSettings()
     metrics: Annotated[MetricsSettings, doc("What the metrics may cost.")] = MetricsSettings()
+    tracing: Annotated[
+        TracingSettings | None, doc("Spans for a collector; needs the extra trailproxy[otlp].")
+    ] = None
     drain_timeout: Annotated[
         Duration, doc("How long exchanges in flight may go on after SIGTERM. 0s: not at all.")
     ] = default(Duration(30))

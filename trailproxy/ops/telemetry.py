@@ -36,3 +36,19 @@ class MetricsSettings(Section, frozen=True, kw_only=True):
     grpc_methods: Annotated[
         int, count("gRPC methods with series of their own; the rest count as `other`.", 0, 10_000)
     ] = DEFAULT_METHODS
+
+
+class TracingSettings(Section, frozen=True, kw_only=True):
+    """Where spans go, of requests whose traceparent says that their trace is sampled."""
+
+    otlp: Annotated[
+        Annotated[
+            str,
+            text(r"^https?://[^\s/@?#]+(/[^\s?#]*)?$", "a URL such as http://localhost:4318"),
+        ],
+        doc("The collector, which takes OTLP over HTTP under this URL, at /v1/traces."),
+    ]
+    service_name: Annotated[
+        Annotated[str, text(r"^\S.{0,254}$", "a name of up to 255 characters")],
+        doc("What the spans call us."),
+    ] = "trailproxy"
