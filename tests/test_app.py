@@ -1,9 +1,11 @@
 """The app: what is unchanged stays, what is wrong changes nothing, and nothing is left behind."""
 
 import asyncio
+import json
 import os
 import socket
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 
 import pytest
 
@@ -14,7 +16,9 @@ from trailproxy.core.address import Address
 from trailproxy.demo_backend import start_backend
 from trailproxy.net.connection import AsyncConnection
 from trailproxy.net.local import connect
+from trailproxy.ops import tracing
 from trailproxy.ops.settings import SettingsError, parse
+from trailproxy.ops.spans import Span
 from trailproxy.wire.events import TrailersReceived
 
 TEXT = """
@@ -40,10 +44,13 @@ class Stand:
         self.serving = asyncio.ensure_future(self.app.run())
         return self
 
-    async def ask(self, place: int = 0, connection: AsyncConnection | None = None) -> bool:
+    async def ask(
+        self, place: int = 0, connection: AsyncConnection | None = None, **extra: str
+    ) -> bool:
         """Send one request; True if its trailers arrived."""
         visitor = connection or await self.visit(place)
         get = [(":method", "GET"), (":scheme", "http"), (":authority", "a"), (":path", "/x")]
+        get += extra.items()
         async with asyncio.timeout(5):
             sid = await visitor.open(get, end=True)
             while not isinstance(await visitor.receive(sid), TrailersReceived):
@@ -174,3 +181,57 @@ async def test_a_drained_app_says_goodbye_and_ends(stand: Stand) -> None:
     await until(lambda: visitor.closed)
     await asyncio.wait_for(stand.serving, 5)
     assert await stand.app.reload() == ("draining: the configuration is not read any more",)
+
+
+async def test_a_reload_changes_what_the_log_shows(stand: Stand, tmp_path: Path) -> None:
+    log = tmp_path / "access.log"
+    quiet = stand.text.replace('path: "off"', f'path: "{log}"')
+    telling = quiet.replace(f'"{log}"', f'"{log}", trailers: {{response: [x-request-bytes]}}')
+    for stand.text in (quiet, telling, quiet):
+        assert await stand.app.reload() == ()
+        await stand.ask()
+        await until(lambda: "trailproxy_requests_active 0" in stand.app._render("")[0].decode())
+    assert await stand.app.reload() == ()  # which flushes
+    shown = [json.loads(line)["response"].get("fields") for line in log.read_text().splitlines()]
+    assert shown == [None, {"x-request-bytes": "0"}, None]
+
+
+async def test_traces_begin_and_end_with_a_reload(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sampled = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    spans: list[Span] = []
+
+    def take(batch: list[Span]) -> bool:
+        spans.extend(batch)
+        return True
+
+    monkeypatch.setattr(tracing, "missing", lambda: "")
+    monkeypatch.setattr(tracing, "connect", lambda *_: take)
+    without = stand.text
+    stand.text += "tracing: {otlp: 'http://127.0.0.1:4318'}\n"
+    await stand.ask(traceparent=sampled)
+    assert await stand.app.reload() == ()
+    await stand.ask(traceparent=sampled)
+    await stand.ask()
+    stand.text = without
+    assert await stand.app.reload() == ()
+    await stand.ask(traceparent=sampled)
+    await until(lambda: bool(spans))
+    assert [span.name for span in spans] == ["GET all"]
+    await until(
+        lambda: 'trace_spans_total{outcome="exported"} 1.0' in stand.app._render("")[0].decode()
+    )
+
+
+async def test_what_a_trace_still_owes_is_sent_at_the_end(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spans: list[Span] = []
+    monkeypatch.setattr(tracing, "missing", lambda: "")
+    monkeypatch.setattr(tracing, "connect", lambda *_: lambda batch: not spans.extend(batch))
+    stand.text += "tracing: {otlp: 'http://127.0.0.1:4318'}\n"
+    assert await stand.app.reload() == ()
+    await stand.ask(traceparent="00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
+    await stand.stop()
+    assert len(spans) == 1

@@ -27,6 +27,7 @@ from trailproxy.cli import main
 from trailproxy.core.fault import Cause, Side
 from trailproxy.core.record import Ending, Outcome, Progress, Tally
 from trailproxy.net.connection import AsyncConnection
+from trailproxy.ops.flags import FLAGS
 from trailproxy.ops.metrics import Collector, Metrics
 from trailproxy.ops.settings import load, parse, schema
 from trailproxy.wire import WireParams
@@ -296,6 +297,11 @@ def test_every_word_of_an_ending_is_explained(title: str, kind: type[StrEnum]) -
     told = rows(section(DOCS / "endings.md", title))
     assert [row[0].strip("`") for row in told] == [word.value for word in kind]
     assert all(len(cell) > 5 for row in told for cell in row[1:])
+
+
+def test_every_flag_is_explained() -> None:
+    told = rows(section(DOCS / "endings.md", "The access log"))
+    assert {row[0].strip("`"): row[1].strip("`") for row in told} == dict(FLAGS)
 
 
 def test_examples_of_the_access_log_are_lines_of_it() -> None:

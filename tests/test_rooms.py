@@ -25,6 +25,7 @@ DOORS = {
     "hpack": "wire/hyper/",
     "hyperframe": "wire/hyper/",
     "aiohttp": "ops/admin.py",
+    "opentelemetry": "ops/tracing.py",
 }
 
 

@@ -31,6 +31,7 @@ from trailproxy.ops.metrics import Metrics, renderer
 from trailproxy.ops.reading import Reading, read
 from trailproxy.ops.settings import Settings, SettingsError, masked
 from trailproxy.ops.snapshot import Snapshot, compile_snapshot
+from trailproxy.ops.tracing import finish, fit
 
 if TYPE_CHECKING:
     from trailproxy.ops.admin import Admin, Backstage
@@ -168,6 +169,10 @@ class App:
         # from here on nothing fails
         old_admin, self._admin = self._admin, admin
         self._commit_log(plan, log)
+        meters = self._metrics.meters
+        meters.tracer = fit(
+            meters.tracer, plan.settings.tracing, time.time, self._metrics.count_spans
+        )
         self._commit_origins(plan)
         upstreams = {name: origin for name, (_, origin) in self._origins.items()}
         self._snapshot = compile_snapshot(plan.settings, upstreams)
@@ -216,7 +221,10 @@ class App:
 
     def _commit_log(self, plan: Plan, log: AccessLog) -> None:
         self._log_target = plan.settings.access_log.path
+        trailers = plan.settings.access_log.trailers
+        log.show(trailers.request, trailers.response)
         self._metrics.codec = plan.settings.codec
+        self._metrics.allow_methods(plan.settings.metrics.grpc_methods)
         old, self._metrics.log = self._metrics.log, log
         if old is not None and old is not log:
             old.close()
@@ -345,6 +353,7 @@ class App:
             await self._admin.stop()
         if self._metrics.log is not None:
             self._metrics.log.close()
+        await asyncio.to_thread(finish, self._metrics.meters.tracer)
         _log.info("stopped")
 
     async def _emptied(self, listeners: list[Listener], limit: float) -> bool:

@@ -8,12 +8,14 @@ contents included, so that an unchanged part keeps its connections.
 import hashlib
 import os
 import ssl
+from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from trailproxy.core.address import Address, parse_address
 from trailproxy.core.hooks import HookError
 from trailproxy.net.origin import OriginParams
 from trailproxy.net.tls import TLSError, client_context, server_context
+from trailproxy.ops import tracing
 from trailproxy.ops.handling import handling
 from trailproxy.ops.settings import ListenerSettings, Settings, UpstreamSettings
 from trailproxy.ops.snapshot import wire_params
@@ -65,7 +67,8 @@ def make_plan(settings: Settings) -> Plan:
     """Build what the settings describe.
 
     Raises:
-        BuildError: a certificate, a key, a CA file or a hook cannot be used.
+        BuildError: a certificate, a key, a CA file or a hook cannot be used, or a package is
+            missing.
     """
     wire = wire_params(settings.limits)
     listeners: dict[Seat, ListenerPlan] = {}
@@ -81,14 +84,22 @@ def make_plan(settings: Settings) -> Plan:
             origins[upstream.name] = _origin(upstream, settings.codec, wire)
         except TLSError as error:
             problems.append(f"upstreams[{place}].tls: {error}")
+    problems += _complaints(settings)
+    if problems:
+        raise BuildError(problems)
+    return Plan(settings, wire, listeners, origins, parse_address(settings.admin.bind))
+
+
+def _complaints(settings: Settings) -> Iterator[str]:
+    """Find what else is asked for and cannot be had."""
     for place, route in enumerate(settings.routes):
         try:
             handling(route)
         except HookError as error:
-            problems.append(f"routes[{place}].hooks: {error}")
-    if problems:
-        raise BuildError(problems)
-    return Plan(settings, wire, listeners, origins, parse_address(settings.admin.bind))
+            yield f"routes[{place}].hooks: {error}"
+    lacking = tracing.missing() if settings.tracing is not None else ""
+    if lacking:
+        yield f"tracing: {lacking}"
 
 
 def processes(settings: Settings) -> int:

@@ -105,6 +105,7 @@ class Supervisor:
         old_admin, self._admin = self._admin, admin
         self._admin_address = plan.admin
         self._settings = plan.settings
+        self._metrics.allow_methods(plan.settings.metrics.grpc_methods)
         for seat in self._claims.keys() - plan.listeners.keys():
             self._claims.pop(seat).close()  # before the workers do: theirs is the last accept
         for seat, claim in fresh.items():
@@ -170,6 +171,7 @@ class Supervisor:
         """Return the metrics page of all, and its content type, for an Accept header."""
         await self._refresh()
         own, total = self._metrics, _new_metrics()
+        total.methods = own.methods  # who has series of his own keeps them
         for reading in (read(own), *[post.reading for post in self._posts]):
             if reading is not None:
                 add(total, reading)

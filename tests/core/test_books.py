@@ -9,6 +9,7 @@ from tests.support.table import Table
 from trailproxy.core.fault import Cause
 from trailproxy.core.record import Direction, Outcome
 from trailproxy.core.routing import Router
+from trailproxy.wire.fields import Fields
 
 REQ, RES = Direction.REQUEST, Direction.RESPONSE
 
@@ -112,3 +113,31 @@ def test_trailers_behind_an_answer_of_ours_are_dropped_for_that() -> None:
     server.leaves()
     assert _outcomes(table) == {(REQ, Outcome.DROPPED): 1}
     assert table.notes.trailer_losses == [Cause.UPSTREAM_GONE]
+
+
+@pytest.mark.parametrize(
+    ("sections", "octets"),
+    [
+        ((trailers(x_end="12"), trailers(("a", "1"), ("a", "2"))), (7 + 32, 2 * (2 + 32))),
+        ((trailers(host="a", x="1"), trailers(te="x")), (2 + 32, 0)),
+        ((data(b"", end=True), data(b"", end=True)), (0, 0)),
+    ],
+)
+def test_what_departs_is_weighed(sections: tuple[Said, Said], octets: tuple[int, int]) -> None:
+    table = Table()
+    asked, answered = sections
+    table.client.opens(request(), asked)
+    table.server.says(head(200), answered)
+    table.is_clean()
+    record = table.record
+    assert (record.request_trailer_bytes, record.response_trailer_bytes) == octets
+
+
+def test_trailers_that_are_lost_are_kept_for_the_log_and_weigh_nothing() -> None:
+    table = Table(client_window=1)
+    table.client.holds = True
+    table.client.opens(request(end=True))
+    table.server.says(head(200), data(b"parked"), trailers(x="1"))
+    table.client.leaves()
+    assert table.record.response_section == Fields.of([("x", "1")])
+    assert table.record.response_trailer_bytes == 0

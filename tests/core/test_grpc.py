@@ -4,7 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trailproxy.core.grpc import NO_TIMEOUT, is_grpc, timeout_of, with_timeout
+from trailproxy.core.grpc import (
+    NO_TIMEOUT,
+    is_grpc,
+    percent_decoded,
+    percent_encoded,
+    timeout_of,
+    with_timeout,
+)
 from trailproxy.wire.fields import Fields, Kind
 
 
@@ -59,3 +66,12 @@ def test_a_timeout_that_is_written_is_never_longer_than_what_is_left(seconds: fl
     assert told == 1e-9 if seconds < 1e-9 else 0 < told <= seconds * (1 + 1e-12)
     assert told >= seconds * 0.9999 - 1e-9
     assert written.fault(Kind.REQUEST) == ""
+
+
+@given(st.text())
+def test_a_message_that_was_written_is_read_again(message: str) -> None:
+    assert percent_decoded(percent_encoded(message)) == message.strip()[:500]
+
+
+def test_a_message_that_is_no_utf_8_is_read_as_far_as_it_goes() -> None:
+    assert percent_decoded(b"tr%C3%A8s %ff %zz %") == "très \ufffd %zz %"

@@ -278,6 +278,51 @@ def test_sixty_kilobytes_of_trailers_arrive(proxy, unary):
     assert gained()("trailers_total", "direction", "outcome") == {("response", "relayed"): 1}
 
 
+def test_calls_and_messages_are_counted_by_method(proxy, channel, unary):
+    unary("Unary")(b"known from now on", timeout=PATIENCE_S)
+    gained = proxy.counting()
+
+    unary("Unary")(b"x" * 100_000, timeout=PATIENCE_S)
+    assert len(list(channel.unary_stream("/test.Trail/Count")(b"7", timeout=PATIENCE_S))) == 7
+    channel.stream_unary("/test.Trail/Join")(iter([b"a", b"b", b"c"]), timeout=PATIENCE_S)
+    for made_up in ("Nothing", "NothingEither"):
+        with pytest.raises(grpc.RpcError):
+            unary(made_up)(b"", timeout=PATIENCE_S)
+
+    counted = gained()
+    assert counted("grpc_handled_total", "grpc_service", "grpc_method", "grpc_code") == {
+        ("test.Trail", "Unary", "OK"): 1,
+        ("test.Trail", "Count", "OK"): 1,
+        ("test.Trail", "Join", "OK"): 1,
+        ("other", "other", "UNIMPLEMENTED"): 2,
+    }
+    assert counted("grpc_messages_total", "grpc_method", "direction") == {
+        ("Unary", "request"): 1,
+        ("Unary", "response"): 1,
+        ("Count", "request"): 1,
+        ("Count", "response"): 7,
+        ("Join", "request"): 3,
+        ("Join", "response"): 1,
+        ("other", "request"): 2,
+    }
+    assert counted("grpc_started_total") == counted("grpc_handling_seconds_count") == {(): 5}
+
+
+def test_the_log_says_how_a_call_failed_and_shows_the_trailers_it_may(endpoint, tmp_path: Path):
+    shown = {"response": ["x-retry-after", "grpc-status-details-bin"]}
+    log = {"path": str(tmp_path / "access.log"), "trailers": shown}
+
+    with running_proxy(tmp_path, endpoint, access_log=log) as proxy:
+        with dial(proxy.target) as channel, pytest.raises(grpc.RpcError):
+            list(channel.unary_stream("/test.Trail/CountThenFail")(b"3", timeout=PATIENCE_S))
+        line = proxy.entry(grpc_status="RESOURCE_EXHAUSTED")
+
+    assert line["grpc_message"] == "quota: 100% used, très bientôt"
+    assert line["response"]["fields"].keys() == set(shown["response"])
+    assert line["response"]["fields"]["x-retry-after"] == "3"
+    assert "fields" not in line["request"]
+
+
 def test_health_checks_pass_through(channel):
     check = health_pb2_grpc.HealthStub(channel).Check
 

@@ -19,11 +19,14 @@ from hypothesis import strategies as st
 from librt.strings import BytesWriter
 
 from tests.support.log_line import Line
+from tests.support.parts import data, grpc_head, grpc_request, trailers
 from tests.support.records import record_of
+from tests.support.table import Table
 from trailproxy.core.fault import Cause, Initiator, Side
 from trailproxy.core.record import Ending, Progress, Record
 from trailproxy.ops.access_line import LineWriter, grpc_name
 from trailproxy.ops.access_log import AccessLog
+from trailproxy.wire.fields import Fields
 
 NOON = 1_800_000_000.25  # 2027-01-15T08:00:00.250Z
 
@@ -140,6 +143,124 @@ def test_an_unclean_end_says_whose_fault_and_which_resets(path: Path) -> None:
         {"side": "downstream", "initiator": "peer", **words},
         {"side": "upstream", "initiator": "proxy", **words},
     ]
+    assert line["reset"] == line["resets"][0]
+    assert line["flags"] == "DR"
+
+
+def test_a_loss_without_a_reset_has_none(path: Path) -> None:
+    with opened(path) as log:
+        log.write(exchange(dropped=Cause.CONNECT_FAILED, dropped_side=Side.UPSTREAM, answered=True))
+    (line,) = lines(path.read_text())
+    assert line["flags"] == "UF"
+    assert "reset" not in line
+
+
+def test_a_reset_behind_a_clean_end_is_nobodys_fault(path: Path) -> None:
+    stopped = (Side.DOWNSTREAM, Initiator.PROXY, 0, Progress.AFTER_END, Cause.UPSTREAM_DONE)
+    with opened(path) as log:
+        log.write(exchange(resets=[stopped]))
+    (line,) = lines(path.read_text())
+    assert len(line["resets"]) == 1
+    assert line.keys().isdisjoint({"reset", "flags", "dropped"})
+
+
+def test_a_request_without_a_route_is_flagged(path: Path) -> None:
+    with opened(path) as log:
+        log.write(exchange(route="", answered=True, status=404, grpc_status="", why="no route"))
+    (line,) = lines(path.read_text())
+    assert line["flags"] == "NR"
+    assert "dropped" not in line
+
+
+# -- trailers in a line --------------------------------------------------------------------
+
+
+def section(*pairs: tuple[str, str]) -> Fields:
+    return Fields.of([(name, value.encode("latin-1")) for name, value in pairs])
+
+
+def test_trailers_that_are_named_are_shown_and_no_others(path: Path) -> None:
+    with opened(path) as log:
+        log.show(("x-sum",), ("x-took", "x-missing", "x-sum"))
+        log.write(
+            exchange(
+                request_section=section(("x-sum", "1"), ("x-secret", "2")),
+                response_section=section(("x-sum", "3"), ("x-took", "4"), ("x-sum", '"5\xe9"')),
+            )
+        )
+        log.write(exchange(response_section=section(("x-secret", "6"))))
+        log.write(exchange())
+    first, second, third = lines(path.read_text())
+    assert first["request"]["fields"] == {"x-sum": "1"}
+    assert first["response"]["fields"] == {"x-took": "4", "x-sum": '3, "5\xe9"'}
+    assert list(first["response"]) == ["ending", "trailers", "fields"]
+    for line in (second, third):
+        assert line["request"] == {"ending": "end", "trailers": 0}
+        assert line["response"] == {"ending": "trailers", "trailers": 2}
+
+
+def test_a_grpc_response_that_is_trailers_only_shows_those_of_its_head(path: Path) -> None:
+    head = section((":status", "200"), ("x-sum", "1"), ("grpc-status", "5"))
+    plain = section((":status", "200"), ("x-sum", "1"))
+    with opened(path) as log:
+        log.show((), ("x-sum",))
+        log.write(exchange(grpc_status="5", response_head=head))
+        log.write(exchange(grpc_status="", response_head=plain))
+        log.write(exchange(grpc=False, response_head=head))
+        log.write(exchange(response_head=head, response_section=section(("x-sum", "2"))))
+    shown = [line["response"].get("fields") for line in lines(path.read_text())]
+    assert shown == [{"x-sum": "1"}, None, None, {"x-sum": "2"}]
+
+
+def test_by_default_no_trailer_is_shown(path: Path) -> None:
+    with opened(path) as log:
+        log.write(exchange(response_section=section(("grpc-status", "0"), ("x-sum", "1"))))
+        log.show((), ("x-sum",))
+        log.show((), ())
+        log.write(exchange(response_section=section(("x-sum", "1"))))
+    assert "x-sum" not in path.read_text()
+
+
+@pytest.mark.parametrize("where", ["response_section", "response_head"])
+def test_a_failed_call_says_why(path: Path, where: str) -> None:
+    fields = section(("grpc-status", "5"), ("grpc-message", "tr%C3%A8s%20bient%C3%B4t %"))
+    with opened(path) as log:
+        log.write(exchange(grpc_status="5", **{where: fields}))
+        log.write(exchange(grpc_status="0", **{where: fields}))
+        log.write(exchange(grpc_status="", **{where: fields}))
+        log.write(exchange(grpc_status="5", **{where: section(("grpc-status", "5"))}))
+    failed, *rest = lines(path.read_text())
+    assert failed["grpc_message"] == "très bientôt %"
+    assert list(failed).index("grpc_message") == list(failed).index("grpc_status") + 1
+    assert not any("grpc_message" in line for line in rest)
+
+
+def test_no_peer_can_make_a_line_endless_by_its_trailers(path: Path) -> None:
+    long = section(("grpc-message", "%E2%82%AC" * 10_000), ("x-sum", "s" * 100_000))
+    broken = section(("grpc-message", "%ff%fe%" + "\xff" * 10_000))
+    with opened(path) as log:
+        log.show(("x-sum",), ("x-sum",))
+        for message in (long, broken):
+            log.write(exchange(grpc_status="2", request_section=long, response_section=message))
+    first, second = lines(path.read_text())
+    assert first["grpc_message"] == "€" * 256
+    assert second["grpc_message"] == "\ufffd\ufffd%" + "\ufffd" * 253
+    assert first["request"]["fields"] == first["response"]["fields"] == {"x-sum": "s" * 256}
+
+
+def test_lost_trailers_are_shown_as_they_came(path: Path) -> None:
+    table = Table(client_window=1)
+    table.client.holds = True
+    table.client.opens(grpc_request(end=True))
+    table.server.says(grpc_head(), data(b"parked"), trailers(grpc_status="0", x_sum="1"))
+    table.client.leaves()
+    with opened(path) as log:
+        log.show((), ("x-sum",))
+        log.write(table.record)
+    (line,) = lines(path.read_text())
+    assert line["response"] == {"ending": "cancelled", "trailers": 0, "fields": {"x-sum": "1"}}
+    assert line["flags"] == "DC"
+    assert msgspec.json.decode(path.read_bytes(), type=Line)
 
 
 def test_what_never_came_is_said_plainly(path: Path) -> None:

@@ -5,7 +5,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trailproxy.ops.meters import BUCKETS, Durations, Pairs, Responses
+from trailproxy.ops.counting import BUCKETS, Durations, Pairs, Responses
 
 seconds = st.one_of(st.sampled_from([0.0, *BUCKETS, 61.0]), st.floats(0, 120))
 

@@ -14,7 +14,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
 import trailproxy
+from tests.support.parts import data, grpc_head, grpc_request, trailers
 from tests.support.records import record_of
+from tests.support.table import Table
 from trailproxy.core.fault import Cause, Initiator, Side
 from trailproxy.core.record import (
     Direction,
@@ -26,7 +28,9 @@ from trailproxy.core.record import (
     Tally,
 )
 from trailproxy.ops.access_log import AccessLog
-from trailproxy.ops.metrics import BUCKETS, Metrics, Totals, renderer
+from trailproxy.ops.counting import BUCKETS
+from trailproxy.ops.metrics import Metrics, Totals, renderer
+from trailproxy.wire.fields import Fields
 
 
 def exchange(**changes: Any) -> Record:
@@ -242,6 +246,130 @@ def test_the_process_itself_is_on_the_page(metrics: Metrics) -> None:
         assert {"process_resident_memory_bytes", "process_open_fds"} <= names
 
 
+# -- gRPC, and what trailers weigh -------------------------------------------------------
+
+
+def test_calls_are_counted_by_service_method_and_code(metrics: Metrics) -> None:
+    finish(metrics, request_messages=1, response_messages=3)
+    finish(metrics, grpc_status="5")
+    finish(metrics, grpc_status="", **lost())
+    finish(metrics, grpc=False)
+    where = {"grpc_service": "greet.Greeter", "grpc_method": "Hello"}
+    assert value(metrics, "grpc_started_total", **where) == 3
+    for code in ("OK", "NOT_FOUND", ""):
+        assert value(metrics, "grpc_handled_total", grpc_code=code, **where) == 1
+    assert value(metrics, "grpc_messages_total", direction="request", **where) == 1
+    assert value(metrics, "grpc_messages_total", direction="response", **where) == 3
+    assert value(metrics, "grpc_handling_seconds_count", **where) == 3
+    assert value(metrics, "grpc_handling_seconds_sum", **where) == 1.5
+
+
+def test_methods_that_are_too_many_share_one_name(metrics: Metrics) -> None:
+    metrics.allow_methods(1)
+    for method in ("Hello", "Bye", "Later"):
+        finish(metrics, path=f"/greet.Greeter/{method}")
+    assert series(metrics, "grpc_handled_total") == {
+        ("OK", "Hello", "greet.Greeter"): 1,
+        ("OK", "other", "other"): 2,
+    }
+
+
+def test_calls_add_up_over_readings_of_the_page(metrics: Metrics) -> None:
+    finish(metrics)
+    assert sum(series(metrics, "grpc_handled_total").values()) == 1
+    finish(metrics)
+    assert sum(series(metrics, "grpc_handled_total").values()) == 2
+
+
+def test_made_up_grpc_codes_share_one_label(metrics: Metrics) -> None:
+    for status in ("17", "00", "nonsense"):
+        finish(metrics, grpc_status=status)
+    assert series(metrics, "grpc_handled_total") == {("invalid", "Hello", "greet.Greeter"): 3}
+
+
+def test_trailers_weigh_what_settings_count(metrics: Metrics) -> None:
+    section = Fields.of([("grpc-status", "0"), ("x-sum", "abc")])  # 11 + 1 + 32, 5 + 3 + 32
+    finish(metrics, response_section=section, response_trailers=2)
+    finish(metrics, response_section=section, response_trailers=2)
+    finish(metrics, request_section=section, request_trailers=2)
+    finish(metrics, response_section=section, response_trailers=0, **lost())  # none departed
+    assert series(metrics, "trailer_bytes_total") == {
+        ("response", "greeter"): 168,
+        ("request", "greeter"): 84,
+    }
+
+
+def test_trailers_of_a_conversation_are_weighed_and_their_status_counted(
+    tallies: dict[Side, Tally],
+) -> None:
+    metrics, table = Metrics(tallies), Table()
+    table.client.opens(grpc_request(), trailers(x_end="1"))
+    table.server.says(grpc_head(), data(bytes(5)), trailers(grpc_status="9"))
+    metrics.meters.exchange_began(table.record)
+    metrics.meters.exchange_finished(table.record)
+    assert series(metrics, "trailer_bytes_total") == {
+        ("request", "all"): len("x-end" + "1") + 32,
+        ("response", "all"): len("grpc-status" + "9") + 32,
+    }
+    assert series(metrics, "responses_total") == {("200", "FAILED_PRECONDITION", "all"): 1}
+
+
+# -- exemplars ---------------------------------------------------------------------------
+
+OPENMETRICS = "application/openmetrics-text; version=1.0.0"
+
+
+def traced(number: int = 1) -> str:
+    return f"00-{number:032x}-00f067aa0ba902b7-01"
+
+
+def exemplars(metrics: Metrics) -> dict[tuple[str, str], tuple[str, float]]:
+    """Trace and seconds, by name and bucket."""
+    page, _ = renderer(metrics)(OPENMETRICS)
+    return {
+        (sample.name, sample.labels["le"]): (
+            sample.exemplar.labels["trace_id"],
+            sample.exemplar.value,
+        )
+        for family in openmetrics.text_string_to_metric_families(page.decode())
+        for sample in family.samples
+        if sample.exemplar is not None
+    }
+
+
+def test_a_trace_shows_what_took_so_long(metrics: Metrics) -> None:
+    finish(metrics, traceparent=traced(), began=0.0, ended=0.3)
+    finish(metrics, traceparent=traced(2), began=0.0, ended=61.0)
+    finish(metrics, began=0.0, ended=0.003)
+    name = "trailproxy_request_duration_seconds_bucket"
+    assert exemplars(metrics) == {
+        (name, "0.5"): (f"{1:032x}", 0.3),
+        (name, "+Inf"): (f"{2:032x}", 61.0),
+    }
+
+
+def test_a_bucket_has_one_exemplar_and_each_reading_a_new_one(metrics: Metrics) -> None:
+    for number in range(1, 1000):
+        finish(metrics, traceparent=traced(number))
+    assert [trace for trace, _ in exemplars(metrics).values()] == [f"{1:032x}"]
+    assert [trace for trace, _ in exemplars(metrics).values()] == [f"{1:032x}"]
+    finish(metrics, traceparent=traced(1000))
+    assert [trace for trace, _ in exemplars(metrics).values()] == [f"{1000:032x}"]
+
+
+def test_a_traceparent_that_is_not_valid_is_no_exemplar(metrics: Metrics) -> None:
+    finish(metrics, traceparent="00-nonsense-01")
+    assert exemplars(metrics) == {}
+    finish(metrics, traceparent=traced())
+    assert len(exemplars(metrics)) == 1
+
+
+def test_the_plain_page_has_no_exemplars(metrics: Metrics) -> None:
+    finish(metrics, traceparent=traced())
+    page, _ = renderer(metrics)("text/plain")
+    assert b"trace_id" not in page
+
+
 # -- histograms --------------------------------------------------------------------------
 
 
@@ -367,6 +495,11 @@ CONTRACT = {
     "trailers_total": {"direction", "outcome", "route"},
     "trailers_dropped_total": {"direction", "cause"},
     "trailer_fields_removed_total": {"direction", "route"},
+    "trailer_bytes_total": {"direction", "route"},
+    "grpc_started_total": {"grpc_service", "grpc_method"},
+    "grpc_handled_total": {"grpc_service", "grpc_method", "grpc_code"},
+    "grpc_messages_total": {"grpc_service", "grpc_method", "direction"},
+    "grpc_handling_seconds_bucket": {"grpc_service", "grpc_method", "le"},
     "goaways_total": {"side", "direction", "code"},
     "bytes_total": {"side", "direction"},
     "parked_bytes": {"side"},
@@ -378,6 +511,7 @@ CONTRACT = {
     "access_log_lost_lines_total": set(),
     "workers": {"state"},
     "worker_restarts_total": set(),
+    "trace_spans_total": {"outcome"},
     "build_info": {"version", "python", "codec"},
 }
 
@@ -386,7 +520,8 @@ CONTRACT = {
 def busy(metrics: Metrics) -> Metrics:
     """Metrics to which everything has happened once."""
     observer: Observer = metrics.meters
-    finish(metrics)
+    section = Fields.of([("grpc-status", "0")])
+    finish(metrics, response_section=section, response_trailers=1, request_messages=1)
     finish(metrics, **lost())
     cause = Cause.UPSTREAM_GONE
     observer.stream_reset(Side.UPSTREAM, Initiator.PEER, 2, Progress.HEAD, cause)
@@ -398,6 +533,7 @@ def busy(metrics: Metrics) -> Metrics:
     metrics.reloaded(ok=True, at=1_800_000_000.0)
     metrics.workers = {"ready": 2}
     metrics.restarts[()] += 1
+    metrics.count_spans("exported", 1)
     return metrics
 
 

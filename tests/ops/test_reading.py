@@ -6,7 +6,7 @@ import msgspec
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.ops.test_metrics import exchange, finish, lost
+from tests.ops.test_metrics import exchange, exemplars, finish, lost, series, traced
 from trailproxy.core.fault import Cause, Initiator, Side
 from trailproxy.core.record import Direction, Outcome, Progress, Tally
 from trailproxy.ops.access_log import AccessLog
@@ -39,7 +39,7 @@ def busy(tmp_path: Any) -> Metrics:
     """Metrics to which everything has happened, with one exchange in flight."""
     metrics = fresh()
     metrics.log = AccessLog.open(str(tmp_path / "access.log"), lambda: 1_800_000_000.0)
-    finish(metrics)
+    finish(metrics, traceparent=traced(), request_messages=1)
     finish(metrics, route="", upstream="\ud800")  # which no line can hold
     finish(metrics, **lost())
     metrics.meters.exchange_began(exchange())
@@ -96,3 +96,45 @@ def test_what_was_in_flight_in_it_is_dropped_with_a_cause(busy: Metrics) -> None
     assert total.dropped[Side.UPSTREAM, Cause.WORKER_DIED, "greeter"] == 1
     assert total.totals() == Totals(requests=4, completed=2, dropped=2, active=0)
     assert total.totals().balanced
+
+
+def test_exemplars_are_read_with_the_rest(busy: Metrics) -> None:
+    total = fresh()
+    add(total, sent(read(busy)))
+    assert exemplars(total) == exemplars(busy) != {}
+
+
+def test_the_methods_of_many_processes_are_bounded_together() -> None:
+    total = fresh()
+    total.allow_methods(3)
+    for process in range(10):
+        metrics = fresh()
+        for number in range(2):
+            finish(metrics, path=f"/greet.Greeter/M{process}{number}")
+        add_departed(total, sent(read(metrics)))
+    calls = series(total, "grpc_handled_total")
+    assert set(calls) == {
+        ("OK", "M00", "greet.Greeter"),
+        ("OK", "M01", "greet.Greeter"),
+        ("OK", "M10", "greet.Greeter"),
+        ("OK", "other", "other"),
+    }
+    assert sum(calls.values()) == 20
+    assert sum(series(total, "grpc_started_total").values()) == 20
+    assert sum(series(total, "grpc_handling_seconds_count").values()) == 20
+
+
+def test_who_has_series_of_his_own_keeps_them_in_the_next_sum() -> None:
+    own, first, second = fresh(), fresh(), fresh()
+    own.allow_methods(1)
+    finish(first, path="/greet.Greeter/Hello")
+    finish(second, path="/greet.Greeter/Bye")
+    for order in ([first, second], [second, first]):
+        total = fresh()
+        total.methods = own.methods
+        for metrics in order:
+            add(total, read(metrics))
+        assert series(total, "grpc_started_total") == {
+            ("Hello", "greet.Greeter"): 1,
+            ("other", "other"): 1,
+        }

@@ -462,6 +462,25 @@ def test_workers_are_counted_or_left_to_the_machine(workers):
     assert good(WHOLE + f"workers: {workers}\n").workers == workers
 
 
+def test_trailers_for_the_log_are_named_in_lower_case():
+    text = WHOLE + "access_log: {trailers: {response: [x-sum, grpc-status-details-bin]}}\n"
+    trailers = good(text).access_log.trailers
+    assert (trailers.request, trailers.response) == ((), ("x-sum", "grpc-status-details-bin"))
+    assert refusal(text.replace("x-sum", "X-Sum")) == (
+        "t.yaml:7: access_log.trailers.response[0]: must be the lower-case name of a field, "
+        'not "X-Sum"'
+    )
+
+
+@pytest.mark.parametrize("number", ["-1", "10001", "many"])
+def test_a_bound_of_grpc_methods(number):
+    assert good(WHOLE + "metrics: {grpc_methods: 0}\n").metrics.grpc_methods == 0
+    assert good(WHOLE).metrics.grpc_methods == 200
+    assert "must be a whole number from 0 to 10000" in refusal(
+        WHOLE + f"metrics: {{grpc_methods: {number}}}\n"
+    )
+
+
 def test_an_access_log_that_is_no_path():
     assert refusal(WHOLE + "access_log: {path: stderr}\n") == (
         't.yaml:7: access_log.path: must be off, stdout, or a path with a / in it, not "stderr"'

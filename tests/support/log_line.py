@@ -6,11 +6,12 @@ from trailproxy.core.fault import Cause, Initiator, Side
 from trailproxy.core.record import Ending, Progress
 
 
-class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """How the request or the response went."""
 
     ending: Ending
     trailers: int  # fields that departed
+    fields: dict[str, str] = {}  # those of the trailers that the settings name
 
 
 class Dropped(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -31,8 +32,10 @@ class Reset(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     cause: Cause
 
 
-class Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """One line of the log; what went well has neither `dropped` nor `resets`."""
+class Line(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True
+):
+    """One line of the log; what went well has neither `dropped` nor `flags` nor `resets`."""
 
     time: str  # when the exchange ended, ISO 8601 in UTC
     listener: str
@@ -43,6 +46,7 @@ class Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
     path: str
     status: int  # 0: the client got no response
     grpc_status: str
+    grpc_message: str = ""  # beside a status that is not OK
     upstream: str
     endpoint: str
     attempts: int
@@ -54,5 +58,7 @@ class Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
     response: Message
     answered: bool  # the response is our own
     dropped: Dropped | None = None
+    flags: str = ""  # Envoy's, with commas between them
+    reset: Reset | None = None  # the first of an exchange that was dropped
     notes: tuple[str, ...] = ()  # what policies had to say
     resets: tuple[Reset, ...] = ()

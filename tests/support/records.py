@@ -15,11 +15,14 @@ def record_of(
     peer: str,
     began: float,
     grpc: bool,
+    traceparent: str = "",
     **words: Any,
 ) -> Record:
     """Build a record that says all of `words`."""
     kind = "application/grpc" if grpc else "text/plain"
     head = {":method": method, ":authority": authority, ":path": path, "content-type": kind}
+    if traceparent:
+        head["traceparent"] = traceparent
     fields = Fields.of([(name, value.encode("latin-1")) for name, value in head.items()])
     record = Record(listener, Request(fields, Hop(peer, "http")), began)
     for name, value in words.items():

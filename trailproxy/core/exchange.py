@@ -16,7 +16,6 @@ from trailproxy.core.grpc import with_timeout
 from trailproxy.core.lane import Lane, Phase
 from trailproxy.core.message import Request, response_to_relay
 from trailproxy.core.record import (
-    CANCELLED,
     REQUEST,
     RESPONSE,
     Direction,
@@ -27,6 +26,7 @@ from trailproxy.core.record import (
 from trailproxy.core.reply import Reply, last_hop_reply
 from trailproxy.core.routing import Deadlines, OnFailure, Route
 from trailproxy.core.stream import Stream
+from trailproxy.core.summary import sum_up
 from trailproxy.core.upstream import Tenant, Upstream
 from trailproxy.core.watch import Watch
 from trailproxy.wire.errors import ErrorCode
@@ -65,8 +65,8 @@ class Exchange(Tenant):
         self.front: Final = front
         self.down: Final = stream
         self.up: Stream | None = None
-        self.request: Final = Lane(self, stream, proxy.downstream)
-        self.response: Final = Lane(self, None, proxy.upstream)
+        self.request: Final = Lane(self, stream, proxy.downstream, request.grpc)
+        self.response: Final = Lane(self, None, proxy.upstream, request.grpc)
         self.affinity = request.hop.peer
         self.route: Route | None = None
         self._upstream: Upstream | None = None
@@ -262,12 +262,7 @@ class Exchange(Tenant):
         self.finished = True
         record, request, response = self.record, self.request, self.response
         record.ended = self.front.proxy.now()
-        record.request_ending = request.ending or CANCELLED
-        record.response_ending = response.ending or CANCELLED
-        record.request_bytes = request.departed
-        record.response_bytes = response.departed
-        record.request_trailers = request.trailers_departed
-        record.response_trailers = response.trailers_departed
+        sum_up(record, request, response)
         if self._inspection is not None:
             self._inspection.over(record)
             self._inspection = None

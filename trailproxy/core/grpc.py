@@ -4,6 +4,7 @@ From the gRPC documents "gRPC over HTTP2" and "HTTP to gRPC Status Code Mapping"
 """
 
 from typing import Final
+from urllib.parse import unquote_to_bytes
 
 from trailproxy.wire.errors import ErrorCode
 from trailproxy.wire.field import CONTENT_TYPE, GRPC_TIMEOUT, Field
@@ -79,6 +80,11 @@ def percent_encoded(message: str) -> bytes:
         b"%c" % octet if 0x20 <= octet <= 0x7E and octet != 0x25 else b"%%%02X" % octet
         for octet in message.strip()[:500].encode()
     )
+
+
+def percent_decoded(message: bytes) -> str:
+    """Read a grpc-message; what is not UTF-8 becomes U+FFFD."""
+    return unquote_to_bytes(message).decode("utf-8", "replace")
 
 
 def timeout_of(head: Fields) -> float:

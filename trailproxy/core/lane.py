@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, Protocol, final
 
 from mypy_extensions import i64
 
+from trailproxy.core.messages import Messages
 from trailproxy.core.record import (
     CANCELLED,
     END,
@@ -65,19 +66,23 @@ class Lane(Feed):
         "ending",
         "in_line",
         "inspection",
+        "messages",
         "moves",
         "opened",
         "outcome",
         "owner",
         "parked_bytes",
         "phase",
+        "section",
         "sink",
         "source",
         "trailers_came",
         "trailers_departed",
     )
 
-    def __init__(self, owner: Owner, source: Source | None, tally: Tally) -> None:
+    def __init__(
+        self, owner: Owner, source: Source | None, tally: Tally, grpc: bool = False
+    ) -> None:
         self.owner: Owner | None = owner
         self.source = source
         self.sink: Stream | None = None
@@ -101,6 +106,8 @@ class Lane(Feed):
         self.departed: i64 = 0  # body octets
         self.trailers_came = False
         self.trailers_departed: i64 = 0  # fields
+        self.section: Fields | None = None  # the trailers that departed, or came and were lost
+        self.messages: Final = Messages() if grpc else None
         self.moves: i64 = 0  # anything that came or went
         self._tally = tally  # of the source's side
 
@@ -126,6 +133,8 @@ class Lane(Feed):
         if self.phase != Phase.BODY:
             self._pay(credit)  # nobody wants it any more
             return
+        if self.messages is not None:
+            self.messages.follow(data)
         if self.inspection is not None or (end and self.adds_end):
             self._show(data, credit, end)
         else:
@@ -175,6 +184,7 @@ class Lane(Feed):
     def trailers(self, fields: Fields) -> None:
         """Take the trailers; they end the message."""
         self.moves += 1
+        self.section = fields
         if self.owner is None:
             return
         if self.phase != Phase.BODY:
@@ -260,6 +270,7 @@ class Lane(Feed):
 
     def _send_trailers(self, sink: Stream, trailers: Fields) -> None:
         self._trailers = None
+        self.section = trailers
         self.trailers_departed = len(trailers.items)
         sink.connection.send_trailers(sink.sid, trailers)
         self._finish(TRAILERS if trailers.items else END)

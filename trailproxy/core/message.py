@@ -18,6 +18,7 @@ from trailproxy.wire.field import (
     MAX_FORWARDS,
     METHOD,
     PATH,
+    TRACEPARENT,
     X_FORWARDED_FOR,
     X_FORWARDED_HOST,
     X_FORWARDED_PROTO,
@@ -79,7 +80,17 @@ class Hop:
 class Request:
     """What a request head says, and what goes to the upstream in its place."""
 
-    __slots__ = ("authority", "grpc", "hop", "method", "path", "relayed", "stops", "timeout")
+    __slots__ = (
+        "authority",
+        "grpc",
+        "hop",
+        "method",
+        "path",
+        "relayed",
+        "stops",
+        "timeout",
+        "traceparent",
+    )
 
     def __init__(self, head: Fields, hop: Hop) -> None:
         """Work out a head that is known to be well-formed."""
@@ -90,6 +101,7 @@ class Request:
         self.grpc: Final = is_grpc(head)
         self.timeout: Final = timeout_of(head)  # seconds; NO_TIMEOUT without one
         self.stops: Final = stops_here(head)
+        self.traceparent: Final = head.find(TRACEPARENT)  # as it came (W3C Trace Context)
         self.relayed: Final = request_to_relay(head, hop)
 
 

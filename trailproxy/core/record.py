@@ -6,12 +6,15 @@ and when an exchange is over, never per frame.
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final, final
+from typing import TYPE_CHECKING, Final, final
 
 from mypy_extensions import mypyc_attr
 
 from trailproxy.core.fault import Cause, Initiator, Side
 from trailproxy.core.message import Request
+
+if TYPE_CHECKING:
+    from trailproxy.wire.fields import Fields
 
 
 class Ending(StrEnum):
@@ -81,15 +84,21 @@ class Record:
         "endpoint",
         "grpc_status",
         "listener",
+        "meter",
         "notes",
         "request_bytes",
         "request_ending",
+        "request_messages",
+        "request_section",
         "request_sent_at",
         "request_trailers",
         "resets",
         "response_bytes",
         "response_ending",
+        "response_head",
         "response_head_at",
+        "response_messages",
+        "response_section",
         "response_trailers",
         "route",
         "status",
@@ -129,6 +138,13 @@ class Record:
         self.why = ""
         self.resets: list[tuple[Side, Initiator, int, Progress, Cause]] | None = None
         self.notes: list[str] | None = None  # what policies want the log to say
+        self.request_messages = 0  # of gRPC, that came whole
+        self.response_messages = 0
+        self.request_section: Fields | None = None  # trailers that departed, or came and were lost
+        self.response_section: Fields | None = None
+        self.response_head: Fields | None = None  # as it went to the client
+        #: What the observer keeps beside it from the beginning to the end; its business alone.
+        self.meter: object = None
 
     def note(self, what: str) -> None:
         """Have the access log say something."""
@@ -158,6 +174,18 @@ class Record:
     def grpc(self) -> bool:
         """Whether the request is application/grpc."""
         return self.asked.grpc
+
+    @property
+    def request_trailer_bytes(self) -> int:
+        """Octets of the trailers that departed upstream (RFC 9113 section 6.5.2)."""
+        section = self.request_section
+        return 0 if section is None or not self.request_trailers else section.size
+
+    @property
+    def response_trailer_bytes(self) -> int:
+        """Octets of the trailers that departed to the client (RFC 9113 section 6.5.2)."""
+        section = self.response_section
+        return 0 if section is None or not self.response_trailers else section.size
 
     @property
     def duration(self) -> float:

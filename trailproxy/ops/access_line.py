@@ -13,9 +13,12 @@ import msgspec
 from librt.strings import BytesWriter
 from mypy_extensions import i64, u8
 
+from trailproxy.core.grpc import percent_decoded
 from trailproxy.core.record import Record
+from trailproxy.ops.flags import flags_of
 from trailproxy.wire.errors import code_name
-from trailproxy.wire.field import consists_of, octet_set
+from trailproxy.wire.field import GRPC_STATUS, consists_of, octet_set
+from trailproxy.wire.fields import Fields
 
 # Characters kept of what peers choose, so that a line keeps below what a pipe takes at once.
 _MAX_METHOD: Final = 32
@@ -23,6 +26,8 @@ _MAX_AUTHORITY: Final = 256
 _MAX_PATH: Final = 2048
 _MAX_WHY: Final = 256
 _MAX_GRPC_STATUS: Final = 3  # no code is as long
+_MAX_GRPC_MESSAGE: Final = 256
+_MAX_TRAILER: Final = 256  # of the values under one name
 
 _MOST_WORDS: Final = 1024  # of one member; methods and addresses are of the clients' choice
 _QUOTE: Final[u8] = 0x22
@@ -128,16 +133,21 @@ class LineWriter:
         "_peer",
         "_request",
         "_request_bytes",
+        "_request_names",
         "_request_trailers",
         "_response",
         "_response_bytes",
+        "_response_names",
         "_response_trailers",
         "_route",
         "_status",
         "_upstream",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, request: tuple[str, ...] = (), response: tuple[str, ...] = ()) -> None:
+        """Write the trailers of these lower-case names, too."""
+        self._request_names: Final = [name.encode() for name in request]
+        self._response_names: Final = [name.encode() for name in response]
         self._listener: Final = _Word(b'","listener":')
         self._route: Final = _Word(b',"route":', route_name)
         self._peer: Final = _Word(b',"peer":')
@@ -176,6 +186,8 @@ class LineWriter:
         _put_octets(out, b',"path":', asked.path, _MAX_PATH)
         self._status.put(out, record.status)
         self._grpc_status.put(out, _cut(record.grpc_status, _MAX_GRPC_STATUS))
+        if record.grpc_status and record.grpc_status != "0":
+            _put_grpc_message(out, record)
         self._upstream.put(out, record.upstream)
         self._endpoint.put(out, record.endpoint)
         self._attempts.put(out, record.attempts)
@@ -185,16 +197,67 @@ class LineWriter:
         self._response_bytes.put(out, record.response_bytes)
         self._request.put(out, record.request_ending)
         self._request_trailers.put(out, record.request_trailers)
+        if self._request_names:
+            _put_fields(out, self._request_names, record.request_section)
         self._response.put(out, record.response_ending)
         self._response_trailers.put(out, record.response_trailers)
+        if self._response_names:
+            _put_fields(out, self._response_names, _response_trailers(record))
         out.write(b'},"answered":true' if record.answered else b'},"answered":false')
-        if record.dropped is not None:
-            _put_json(out, b',"dropped":', _dropped(record))
-        if record.notes is not None:
-            _put_json(out, b',"notes":', [_cut(note, _MAX_WHY) for note in record.notes])
-        if record.resets is not None:
-            _put_json(out, b',"resets":', _resets(record))
+        _put_rare(out, record)
         out.write(b"}\n")
+
+
+def _put_grpc_message(out: BytesWriter, record: Record) -> None:
+    """Write what stands beside a grpc-status that is not OK, for people."""
+    for fields in (record.response_section, record.response_head):
+        message = None if fields is None else fields.get(b"grpc-message")
+        if message:
+            text = percent_decoded(message[: 3 * 4 * _MAX_GRPC_MESSAGE])
+            _put_json(out, b',"grpc_message":', _cut(text, _MAX_GRPC_MESSAGE))
+            return
+
+
+def _response_trailers(record: Record) -> Fields | None:
+    """Return the trailers; those of a gRPC response that is nothing else stand in its head."""
+    head, section = record.response_head, record.response_section
+    if section is None and record.grpc and head is not None and head.find(GRPC_STATUS) is not None:
+        return head
+    return section
+
+
+def _put_fields(out: BytesWriter, names: list[bytes], section: Fields | None) -> None:
+    """Write the trailers of these names; those of one name are joined (RFC 9110 section 5.3)."""
+    if section is None:
+        return
+    found: dict[str, str] = {}
+    for name in names:
+        values = section.all(name)
+        if values:
+            found[name.decode()] = b", ".join(values)[:_MAX_TRAILER].decode("latin-1")
+    if found:
+        _put_json(out, b',"fields":', found)
+
+
+def _put_rare(out: BytesWriter, record: Record) -> None:
+    """Write what most lines do not have."""
+    if record.dropped is not None or record.answered:
+        _put_unclean(out, record)
+    if record.notes is not None:
+        _put_json(out, b',"notes":', [_cut(note, _MAX_WHY) for note in record.notes])
+    if record.resets is not None:
+        _put_json(out, b',"resets":', _resets(record))
+
+
+def _put_unclean(out: BytesWriter, record: Record) -> None:
+    """Write why there was no clean end relayed both ways: in our words, then in Envoy's."""
+    if record.dropped is not None:
+        _put_json(out, b',"dropped":', _dropped(record))
+    flags = flags_of(record)
+    if flags:
+        _put_json(out, b',"flags":', flags)
+    if record.dropped is not None and record.resets is not None:
+        _put_json(out, b',"reset":', _resets(record)[0])
 
 
 def _put_octets(out: BytesWriter, key: bytes, octets: bytes, most: i64) -> None:

@@ -43,7 +43,7 @@ class AccessLog:
         # set once
         self._target: Final = target
         self._wall: Final = wall
-        self._line: Final = LineWriter()
+        self._line = LineWriter()  # replaced by show
         # the sink; replaced by reopen
         self._fd = fd
         self._poll = _poll_for(fd)
@@ -74,6 +74,10 @@ class AccessLog:
             OSError: the file cannot be opened; the error names it.
         """
         return cls(target, _open(target), wall)
+
+    def show(self, request: tuple[str, ...], response: tuple[str, ...]) -> None:
+        """Let later lines have the trailers of these lower-case names."""
+        self._line = LineWriter(request, response)
 
     def reopen(self) -> None:
         """Open the path anew, for whoever moved the old file away.

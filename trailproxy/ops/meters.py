@@ -5,129 +5,22 @@ what is rare. Whatever a peer can choose is brought down to a few words here, so
 that nothing grows between two readings.
 """
 
-from bisect import bisect_left
 from typing import TYPE_CHECKING, Final, Protocol, final
 
 from mypy_extensions import i64
 
 from trailproxy.core.fault import Cause, Initiator, Side
 from trailproxy.core.record import DROPPED, Direction, Observer, Outcome, Progress, Record
+from trailproxy.ops.counting import Durations, Pairs, Responses
+from trailproxy.ops.grpc_meters import GrpcMeters
 
 if TYPE_CHECKING:
     from trailproxy.ops.access_log import AccessLog
+    from trailproxy.ops.tracing import Tracer
 
-#: Upper bounds in seconds: a hop on one machine, a network, a long poll.
-BUCKETS: Final[list[float]] = [
-    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5,
-    1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
-]  # fmt: skip
-
-_NO_BOUND: Final = float("inf")
 _METHODS: Final = frozenset(
     {"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"}
 )
-_GRPC_CODES: Final = frozenset([str(code) for code in range(17)])
-
-
-@final
-class Durations:
-    """How often something took how long."""
-
-    __slots__ = ("_counts", "_from", "_place", "_run", "_to", "seconds")
-
-    def __init__(self) -> None:
-        self._counts: Final[list[int]] = [0] * (len(BUCKETS) + 1)  # the last has no bound
-        self.seconds = 0.0  # all together
-        # the bucket that was last counted in: mostly it is the next one's, too
-        self._place: i64 = 0
-        self._from = 0.0
-        self._to = 0.0
-        self._run: i64 = 0  # how many it is still to be given
-
-    def observe(self, seconds: float) -> None:
-        """Count one."""
-        if not self._from < seconds <= self._to:
-            self._change_place(seconds)
-        self._run += 1
-        self.seconds += seconds
-
-    def _change_place(self, seconds: float) -> None:
-        self._counts[self._place] += self._run
-        self._run = 0
-        place = bisect_left(BUCKETS, seconds)
-        self._place = place
-        self._from = BUCKETS[place - 1] if place else -_NO_BOUND
-        self._to = BUCKETS[place] if place < len(BUCKETS) else _NO_BOUND
-
-    @property
-    def buckets(self) -> list[int]:
-        """How many there were in each bucket; the last has no upper bound."""
-        self._counts[self._place] += self._run
-        self._run = 0
-        return self._counts
-
-
-@final
-class Pairs:
-    """Counts by two words; the pair that came last mostly comes again, and is only added to."""
-
-    __slots__ = ("_counts", "_first", "_run", "_second")
-
-    def __init__(self) -> None:
-        self._counts: Final[dict[tuple[str, str], int]] = {}
-        self._first = ""
-        self._second = ""
-        self._run: i64 = 0
-
-    def count(self, first: str, second: str) -> None:
-        """Count one."""
-        if first is not self._first or second is not self._second:
-            self._end_run()
-            self._first, self._second = first, second
-        self._run += 1
-
-    def _end_run(self) -> None:
-        if self._run:
-            key = (self._first, self._second)
-            self._counts[key] = self._counts.get(key, 0) + self._run
-            self._run = 0
-
-    def all(self) -> dict[tuple[str, str], int]:
-        """Return every count."""
-        self._end_run()
-        return self._counts
-
-
-@final
-class Responses:
-    """Counts by status and grpc-status, kept like those of `Pairs`."""
-
-    __slots__ = ("_counts", "_grpc", "_run", "_status")
-
-    def __init__(self) -> None:
-        self._counts: Final[dict[tuple[int, str], int]] = {}
-        self._status: i64 = 0
-        self._grpc = ""
-        self._run: i64 = 0
-
-    def count(self, status: i64, grpc: str) -> None:
-        """Count one."""
-        if status != self._status or grpc != self._grpc:
-            self._end_run()
-            self._status, self._grpc = status, grpc
-        self._run += 1
-
-    def _end_run(self) -> None:
-        if self._run:
-            grpc = self._grpc
-            key = (self._status, grpc if not grpc or grpc in _GRPC_CODES else "invalid")
-            self._counts[key] = self._counts.get(key, 0) + self._run
-            self._run = 0
-
-    def all(self) -> dict[tuple[int, str], int]:
-        """Return every count."""
-        self._end_run()
-        return self._counts
 
 
 @final
@@ -138,8 +31,10 @@ class RouteMeter:
         "active",
         "completed",
         "duration",
+        "request_trailer_bytes",
         "requests",
         "response_head",
+        "response_trailer_bytes",
         "responses",
         "sections",
     )
@@ -149,6 +44,8 @@ class RouteMeter:
         self.requests: Final = Pairs()  # by listener and method
         self.responses: Final = Responses()
         self.sections: Final = Pairs()  # of trailers, by direction and outcome
+        self.request_trailer_bytes: i64 = 0
+        self.response_trailer_bytes: i64 = 0
         self.completed: i64 = 0
         self.duration: Final = Durations()
         self.response_head: Final = Durations()
@@ -199,6 +96,8 @@ class Meters(Observer):
     def __init__(self, rare: Rare) -> None:
         """Count, and hand on to `rare` what is seldom."""
         self.log: AccessLog | None = None  # that of every exchange, if there is one
+        self.tracer: Tracer | None = None
+        self.grpc: Final = GrpcMeters()
         self._rare: Final = rare
         self._routes: dict[str, RouteMeter] = {}
         self._latest_route = ""
@@ -235,6 +134,8 @@ class Meters(Observer):
         meter.active += 1
         method = record.method
         meter.requests.count(record.listener, method if method in _METHODS else "other")
+        if record.asked.grpc:
+            self.grpc.began(record)
 
     def exchange_finished(self, record: Record) -> None:
         """Note that an exchange is over: completed, or dropped with a cause."""
@@ -245,6 +146,12 @@ class Meters(Observer):
         if record.status:
             meter.responses.count(record.status, record.grpc_status)
         meter.duration.observe(record.ended - record.began)
+        if record.asked.traceparent is not None:
+            self._traced(meter, record, record.asked.traceparent)
+        meter.request_trailer_bytes += record.request_trailer_bytes
+        meter.response_trailer_bytes += record.response_trailer_bytes
+        if record.asked.grpc:
+            self.grpc.finished(record)
         head_seconds = record.response_head_seconds
         if head_seconds is not None:
             meter.response_head.observe(head_seconds)
@@ -252,6 +159,11 @@ class Meters(Observer):
             self._rare.exchange_dropped(record)
         if self.log is not None:
             self.log.write(record)
+
+    def _traced(self, meter: RouteMeter, record: Record, traceparent: bytes) -> None:
+        meter.duration.mark(record.ended - record.began, traceparent)
+        if self.tracer is not None:
+            self.tracer.note(record)
 
     def trailers(
         self, direction: Direction, outcome: Outcome, route: str, cause: Cause | None = None

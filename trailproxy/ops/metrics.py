@@ -9,17 +9,14 @@ ended twice, shows.
 """
 
 import platform
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from itertools import accumulate
-from typing import Final, NamedTuple
+from threading import Lock
 
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.metrics_core import (
     CounterMetricFamily,
     GaugeMetricFamily,
-    HistogramMetricFamily,
     InfoMetricFamily,
     Metric,
 )
@@ -32,69 +29,12 @@ from trailproxy.core.fault import Cause, Initiator, Side
 from trailproxy.core.record import Direction, Progress, Record, Tally
 from trailproxy.ops.access_line import grpc_name, route_name
 from trailproxy.ops.access_log import AccessLog
-from trailproxy.ops.meters import BUCKETS, Durations, Meters
+from trailproxy.ops.families import METHOD, Counts, Histogram, MethodNames, Totals
+from trailproxy.ops.meters import Meters
 from trailproxy.wire.errors import code_name
-
-_BOUNDS: Final = (*(str(bound) for bound in BUCKETS), "+Inf")
 
 Renderer = Callable[[str], tuple[bytes, str]]
 """Turns an Accept header into a page and its content type."""
-
-
-class Totals(NamedTuple):
-    """The books at one moment, over all routes."""
-
-    requests: int
-    completed: int
-    dropped: int
-    active: int
-
-    @property
-    def balanced(self) -> bool:
-        """Whether every request is accounted for."""
-        accounted = self.completed + self.dropped + self.active
-        return self.requests == accounted and self.active >= 0
-
-
-class Counts(defaultdict[tuple[str | int, ...], int]):
-    """One counter family: label values to a count, with the words that explain it."""
-
-    def __init__(self, name: str, labels: tuple[str, ...], meaning: str) -> None:
-        super().__init__(int)
-        self.name = name
-        self.labels = labels
-        self.meaning = meaning
-
-    def family(self) -> Metric:
-        """Build the samples as Prometheus wants them."""
-        family = CounterMetricFamily(f"trailproxy_{self.name}", self.meaning, labels=self.labels)
-        for key, count in self.items():
-            family.add_metric([str(part) for part in key], count)
-        return family
-
-
-class Histogram:
-    """One histogram family: seconds, by route."""
-
-    def __init__(self, name: str, meaning: str) -> None:
-        self.name = name
-        self.meaning = meaning
-        self.buckets: defaultdict[str, list[int]] = defaultdict(lambda: [0] * len(_BOUNDS))
-        self.sums: defaultdict[str, float] = defaultdict(float)
-
-    def add(self, route: str, durations: Durations) -> None:
-        """Add what a meter has counted."""
-        sums = self.buckets[route]
-        sums[:] = [ours + theirs for ours, theirs in zip(sums, durations.buckets, strict=True)]
-        self.sums[route] += durations.seconds
-
-    def family(self) -> Metric:
-        """Build the samples as Prometheus wants them: each bucket holds the ones below it."""
-        family = HistogramMetricFamily(f"trailproxy_{self.name}", self.meaning, labels=("route",))
-        for route, counts in self.buckets.items():
-            buckets = list(zip(_BOUNDS, accumulate(counts), strict=True))
-            family.add_metric([route], buckets, self.sums[route])
-        return family
 
 
 class Metrics:
@@ -102,6 +42,7 @@ class Metrics:
 
     Attributes:
         active_elsewhere: how many are in flight in the processes whose readings were added.
+        methods: the gRPC methods that have series of their own.
         lost_lines: what logs that are closed, and those of other processes, have lost.
         workers: how many there are in each state; empty in a process that serves alone.
         loaded_at: when the running configuration was loaded, in seconds since 1970.
@@ -121,6 +62,7 @@ class Metrics:
         self.meters = Meters(self)
         self.log = log
         self.lost_lines = 0
+        self.methods = MethodNames()
         # set by the supervisor
         self.workers: dict[str, int] = {}
         self.active_elsewhere = 0
@@ -180,6 +122,12 @@ class Metrics:
         self.hook_failures = Counts(
             "hook_failures_total", ("hook",), "Times a hook raised what no hook should."
         )
+        self.trailer_bytes = Counts(
+            "trailer_bytes_total",
+            ("direction", "route"),
+            "Octets of the trailer sections that were sent on, by message; as "
+            "SETTINGS_MAX_HEADER_LIST_SIZE counts: names and values, and 32 for each field.",
+        )
         self.goaways = Counts(
             "goaways_total",
             ("side", "direction", "code"),
@@ -193,12 +141,45 @@ class Metrics:
         )
         self.duration = Histogram(
             "request_duration_seconds",
+            ("route",),
             "Seconds from the request head to the end of both messages, dropped ones included.",
         )
         self.response_head = Histogram(
             "upstream_response_head_seconds",
+            ("route",),
             "Seconds from the request head sent upstream to the upstream's response head.",
         )
+        self.grpc_started = Counts(
+            "grpc_started_total",
+            METHOD,
+            "gRPC calls that began, by service and method; other: all methods that no upstream is "
+            "known to have, or that are too many for metrics.grpc_methods.",
+        )
+        self.grpc_handled = Counts(
+            "grpc_handled_total",
+            (*METHOD, "grpc_code"),
+            "gRPC calls that are over, by service, method and gRPC status (empty: the client got "
+            "none; invalid: no such status).",
+        )
+        self.grpc_messages = Counts(
+            "grpc_messages_total",
+            (*METHOD, "direction"),
+            "gRPC messages that came whole, by service, method and direction (request: from the "
+            "client, response: from the upstream), counted when their call is over.",
+        )
+        self.grpc_handling = Histogram(
+            "grpc_handling_seconds",
+            METHOD,
+            "Seconds from the request head of a gRPC call to its end, by service and method.",
+        )
+        # written by count_spans
+        self.spans = Counts(
+            "trace_spans_total",
+            ("outcome",),
+            "Spans for the trace collector (exported, failed: it did not take them, overflowed: "
+            "there were too many to send).",
+        )
+        self._counting_spans = Lock()
         # written by the supervisor
         self.restarts = Counts(
             "worker_restarts_total", (), "Times a worker that had ended was started again."
@@ -223,6 +204,15 @@ class Metrics:
         self._log = log
         self.meters.log = log if log is not None and log.on else None
 
+    def count_spans(self, outcome: str, count: int) -> None:
+        """Note what became of spans; may be called by any thread."""
+        with self._counting_spans:
+            self.spans[outcome,] += count
+
+    def allow_methods(self, limit: int) -> None:
+        """Bound how many gRPC methods have series of their own."""
+        self.methods.limit = self.meters.grpc.limit = limit
+
     def take(self) -> None:
         """Take over what the meters have counted; before anything is read."""
         for name, meter in self.meters.take().items():
@@ -235,10 +225,21 @@ class Metrics:
                 self.trailer_sections[direction, outcome, route] += count
             if meter.completed:
                 self.completed[route,] += meter.completed
-            if any(meter.duration.buckets):
-                self.duration.add(route, meter.duration)
-            if any(meter.response_head.buckets):
-                self.response_head.add(route, meter.response_head)
+            _add(self.trailer_bytes, (Direction.REQUEST, route), meter.request_trailer_bytes)
+            _add(self.trailer_bytes, (Direction.RESPONSE, route), meter.response_trailer_bytes)
+            self.duration.observed((route,), meter.duration)
+            self.response_head.observed((route,), meter.response_head)
+        self._take_grpc()
+
+    def _take_grpc(self) -> None:
+        for service, method, counts in self.meters.grpc.take():
+            name = self.methods.fold(METHOD, (service, method))
+            _add(self.grpc_started, name, counts.started)
+            for (_, status), count in counts.handled.all().items():
+                self.grpc_handled[*name, grpc_name(status)] += count
+            _add(self.grpc_messages, (*name, Direction.REQUEST), counts.request_messages)
+            _add(self.grpc_messages, (*name, Direction.RESPONSE), counts.response_messages)
+            self.grpc_handling.observed(name, counts.duration)
 
     # -- Rare: what the meters hand on ----------------------------------------------------
 
@@ -369,6 +370,12 @@ class Collector(CollectorBase):
             "The version of trailproxy, the Python it runs on and the codec in use.",
             {"version": __version__, "python": platform.python_version(), "codec": metrics.codec},
         )
+
+
+def _add(counts: Counts, key: tuple[str | int, ...], count: int) -> None:
+    """Add to a count; a series begins with its first event."""
+    if count:
+        counts[key] += count
 
 
 def _gauge(name: str, meaning: str) -> GaugeMetricFamily:

@@ -13,21 +13,24 @@ import msgspec
 from trailproxy.core.fault import Cause, Side
 from trailproxy.core.record import Tally
 from trailproxy.ops.access_line import route_name
-from trailproxy.ops.metrics import Counts, Histogram, Metrics
+from trailproxy.ops.families import Counts, Histogram
+from trailproxy.ops.metrics import Metrics
 
 
 class Durations(msgspec.Struct, frozen=True):
     """One series of a histogram."""
 
+    key: tuple[str | int, ...]
     buckets: list[int]
     seconds: float
+    exemplars: dict[int, tuple[str, float]]
 
 
 class Reading(msgspec.Struct, frozen=True):
     """Every counter and gauge of a Metrics; families go by the names they have there."""
 
     counts: dict[str, list[tuple[tuple[str | int, ...], int]]]
-    histograms: dict[str, dict[str, Durations]]  # by family and route
+    histograms: dict[str, list[Durations]]
     tallies: dict[Side, Tally]
     active: dict[str, int]  # exchanges in flight, by route
     lost_lines: int
@@ -39,10 +42,10 @@ def read(metrics: Metrics) -> Reading:
     return Reading(
         {name: list(family.items()) for name, family in _counts(metrics).items()},
         {
-            name: {
-                route: Durations(list(buckets), family.sums[route])
-                for route, buckets in family.buckets.items()
-            }
+            name: [
+                Durations(key, series.buckets, series.seconds, dict(series.exemplars))
+                for key, series in family.items()
+            ]
             for name, family in _histograms(metrics).items()
         },
         {side: replace(tally) for side, tally in metrics.tallies.items()},
@@ -54,14 +57,16 @@ def read(metrics: Metrics) -> Reading:
 def add(metrics: Metrics, reading: Reading) -> None:
     """Add a reading to meters, as if what it tells had happened here."""
     counts, histograms = _counts(metrics), _histograms(metrics)
+    fold = metrics.methods.fold
     for name, series in reading.counts.items():
+        family = counts[name]
         for key, count in series:
-            counts[name][key] += count
-    for name, durations in reading.histograms.items():
-        for route, told in durations.items():
-            sums = histograms[name].buckets[route]
-            sums[:] = [ours + theirs for ours, theirs in zip(sums, told.buckets, strict=True)]
-            histograms[name].sums[route] += told.seconds
+            family[fold(family.labels, key)] += count
+    for name, told in reading.histograms.items():
+        histogram = histograms[name]
+        for each in told:
+            sums = histogram[fold(histogram.labels, each.key)]
+            sums.add(each.buckets, each.seconds, each.exemplars)
     for side, tally in reading.tallies.items():
         total = metrics.tallies[side]
         total.connections += tally.connections

@@ -17,6 +17,7 @@ from trailproxy.ops.problem import Complaint, Problem, SettingsError
 from trailproxy.ops.route_settings import Match, RouteSettings, Target, Timeouts
 from trailproxy.ops.section import Address, File, Name, Section, count, default, doc, some, text
 from trailproxy.ops.shape import complaints
+from trailproxy.ops.telemetry import AccessLogSettings, MetricsSettings, TracingSettings
 from trailproxy.ops.units import Duration, Size, decode
 from trailproxy.ops.yaml_source import MAX_OCTETS, Source, read
 
@@ -28,6 +29,7 @@ __all__ = [
     "ListenerSettings",
     "ListenerTls",
     "Match",
+    "MetricsSettings",
     "Problem",
     "RouteSettings",
     "Settings",
@@ -35,6 +37,7 @@ __all__ = [
     "Size",
     "Target",
     "Timeouts",
+    "TracingSettings",
     "UpstreamSettings",
     "UpstreamTls",
     "load",
@@ -138,18 +141,6 @@ class Limits(Section, frozen=True, kw_only=True):
     ] = default(Size(64 * 1024))
 
 
-class AccessLogSettings(Section, frozen=True, kw_only=True):
-    """One JSON line for each exchange."""
-
-    path: Annotated[
-        Annotated[
-            str,
-            text(r"^(off|stdout|.*/.*)$", "off, stdout, or a path with a / in it"),
-        ],
-        doc("off, stdout, or the path of a file, with a / in it."),
-    ] = "stdout"
-
-
 class Settings(Section, frozen=True, kw_only=True):
     """The configuration of trailproxy, after ${NAME} was replaced from the environment."""
 
@@ -172,6 +163,10 @@ class Settings(Section, frozen=True, kw_only=True):
     ] = 1
     limits: Annotated[Limits, doc("What one connection may cost.")] = default(Limits())
     access_log: Annotated[AccessLogSettings, doc("One line an exchange.")] = AccessLogSettings()
+    metrics: Annotated[MetricsSettings, doc("What the metrics may cost.")] = MetricsSettings()
+    tracing: Annotated[
+        TracingSettings | None, doc("Spans for a collector; needs the extra trailproxy[otlp].")
+    ] = None
     drain_timeout: Annotated[
         Duration, doc("How long exchanges in flight may go on after SIGTERM. 0s: not at all.")
     ] = default(Duration(30))

@@ -30,7 +30,8 @@ TRAILER: Final = 16
 GRPC_STATUS: Final = 17
 MAX_FORWARDS: Final = 18
 GRPC_TIMEOUT: Final = 19
-SECRET: Final = 20  # never put in a compression table of ours (RFC 7541 section 7.1.3)
+TRACEPARENT: Final = 20
+SECRET: Final = 21  # never put in a compression table of ours (RFC 7541 section 7.1.3)
 
 _TOKENS: Final[dict[bytes, int]] = {
     b":method": METHOD,
@@ -52,6 +53,7 @@ _TOKENS: Final[dict[bytes, int]] = {
     b"grpc-status": GRPC_STATUS,
     b"grpc-timeout": GRPC_TIMEOUT,
     b"max-forwards": MAX_FORWARDS,
+    b"traceparent": TRACEPARENT,
     b"x-forwarded-for": X_FORWARDED_FOR,
     b"x-forwarded-proto": X_FORWARDED_PROTO,
     b"x-forwarded-host": X_FORWARDED_HOST,
