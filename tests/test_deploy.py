@@ -19,7 +19,8 @@ import yaml
 from trailproxy import __version__
 from trailproxy.core.fault import Cause, Initiator, Side
 from trailproxy.core.record import Direction, Outcome, Progress, Tally
-from trailproxy.ops.metrics import Collector, Metrics
+from trailproxy.ops.metrics import Metrics
+from trailproxy.ops.page import Collector
 from trailproxy.ops.settings import Settings, parse
 from trailproxy.ops.units import Duration
 from trailproxy.wire.errors import ErrorCode

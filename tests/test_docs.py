@@ -28,7 +28,8 @@ from trailproxy.core.fault import Cause, Side
 from trailproxy.core.record import Ending, Outcome, Progress, Tally
 from trailproxy.net.connection import AsyncConnection
 from trailproxy.ops.flags import FLAGS
-from trailproxy.ops.metrics import Collector, Metrics
+from trailproxy.ops.metrics import Metrics
+from trailproxy.ops.page import Collector
 from trailproxy.ops.settings import load, parse, schema
 from trailproxy.wire import WireParams
 from trailproxy.wire.codec import PREFACE

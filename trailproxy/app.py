@@ -27,7 +27,8 @@ from trailproxy.net.listener import Listener, ListenError, ListenParams
 from trailproxy.net.origin import Origin
 from trailproxy.net.tasks import spawn
 from trailproxy.ops.access_log import AccessLog
-from trailproxy.ops.metrics import Metrics, renderer
+from trailproxy.ops.metrics import Metrics
+from trailproxy.ops.page import renderer
 from trailproxy.ops.reading import Reading, read
 from trailproxy.ops.settings import Settings, SettingsError, masked
 from trailproxy.ops.snapshot import Snapshot, compile_snapshot

@@ -25,7 +25,8 @@ from trailproxy.net.listener import ListenError
 from trailproxy.net.tasks import spawn
 from trailproxy.ops.access_log import AccessLog
 from trailproxy.ops.admin import Admin
-from trailproxy.ops.metrics import Metrics, renderer
+from trailproxy.ops.metrics import Metrics
+from trailproxy.ops.page import renderer
 from trailproxy.ops.reading import add, read
 from trailproxy.ops.settings import Settings, SettingsError, masked, pack
 from trailproxy.post import Charge, Post, State

@@ -17,7 +17,8 @@ from trailproxy.core.fault import Side
 from trailproxy.core.record import Tally
 from trailproxy.ops import admin as admin_room
 from trailproxy.ops.admin import Admin, Backstage
-from trailproxy.ops.metrics import Metrics, renderer
+from trailproxy.ops.metrics import Metrics
+from trailproxy.ops.page import renderer
 
 LOOPBACK = parse_address("127.0.0.1:0")
 

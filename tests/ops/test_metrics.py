@@ -29,7 +29,9 @@ from trailproxy.core.record import (
 )
 from trailproxy.ops.access_log import AccessLog
 from trailproxy.ops.counting import BUCKETS
-from trailproxy.ops.metrics import Metrics, Totals, renderer
+from trailproxy.ops.families import Totals
+from trailproxy.ops.metrics import Metrics
+from trailproxy.ops.page import renderer
 from trailproxy.wire.fields import Fields
 
 

@@ -10,7 +10,9 @@ from tests.ops.test_metrics import exchange, exemplars, finish, lost, series, tr
 from trailproxy.core.fault import Cause, Initiator, Side
 from trailproxy.core.record import Direction, Outcome, Progress, Tally
 from trailproxy.ops.access_log import AccessLog
-from trailproxy.ops.metrics import Metrics, Totals, renderer
+from trailproxy.ops.families import Totals
+from trailproxy.ops.metrics import Metrics
+from trailproxy.ops.page import renderer
 from trailproxy.ops.reading import Reading, add, add_departed, read
 
 

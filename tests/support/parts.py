@@ -52,9 +52,9 @@ def grpc_request(path: str = "/greet.Greeter/Hello", *, end: bool = False, **ext
     return request("POST", path, end=end, te="trailers", content_type="application/grpc", **extra)
 
 
-def grpc_head(**extra: str) -> Head:
+def grpc_head(*, end: bool = False, **extra: str) -> Head:
     """Build the head of a gRPC response."""
-    return Head(((":status", "200"), *_more({"content_type": "application/grpc", **extra})))
+    return head(200, end=end, content_type="application/grpc", **extra)
 
 
 def head(status: int = 200, *, end: bool = False, **extra: str) -> Head:

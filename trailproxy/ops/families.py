@@ -4,6 +4,7 @@ Those of gRPC methods are bounded a second time here, where the counts of severa
 processes, each with methods of its own, come together.
 """
 
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Mapping
 from itertools import accumulate
@@ -96,6 +97,11 @@ class Series:
         self.buckets = [ours + theirs for ours, theirs in zip(self.buckets, buckets, strict=True)]
         self.seconds += seconds
         self.exemplars.update(exemplars)
+
+    def observe(self, seconds: float) -> None:
+        """Count one."""
+        self.buckets[bisect_left(BUCKETS, seconds)] += 1
+        self.seconds += seconds
 
     def samples(self) -> list[tuple[str, float] | tuple[str, float, Exemplar]]:
         """Return the buckets as Prometheus wants them: each holds the ones below it."""

@@ -8,23 +8,9 @@ set of exchanges in flight and not a difference, so a request that was lost, or
 ended twice, shows.
 """
 
-import platform
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from threading import Lock
 
-from prometheus_client.exposition import choose_encoder
-from prometheus_client.gc_collector import GCCollector
-from prometheus_client.metrics_core import (
-    CounterMetricFamily,
-    GaugeMetricFamily,
-    InfoMetricFamily,
-    Metric,
-)
-from prometheus_client.process_collector import ProcessCollector
-from prometheus_client.registry import Collector as CollectorBase
-from prometheus_client.registry import CollectorRegistry
-
-from trailproxy import __version__
 from trailproxy.core.fault import Cause, Initiator, Side
 from trailproxy.core.record import Direction, Progress, Record, Tally
 from trailproxy.ops.access_line import grpc_name, route_name
@@ -32,9 +18,6 @@ from trailproxy.ops.access_log import AccessLog
 from trailproxy.ops.families import METHOD, Counts, Histogram, MethodNames, Totals
 from trailproxy.ops.meters import Meters
 from trailproxy.wire.errors import code_name
-
-Renderer = Callable[[str], tuple[bytes, str]]
-"""Turns an Accept header into a page and its content type."""
 
 
 class Metrics:
@@ -118,6 +101,9 @@ class Metrics:
             ("direction", "outcome", "route"),
             "Bodies that were held to their digest (verified, mismatch, or unverified: they "
             "named none that is known here), or got one (added).",
+        )
+        self.hook_seconds = Histogram(
+            "hook_seconds", ("hook",), "Seconds that a hook took for one part of an exchange."
         )
         self.hook_failures = Counts(
             "hook_failures_total", ("hook",), "Times a hook raised what no hook should."
@@ -268,6 +254,7 @@ class Metrics:
 
     def hook_called(self, hook: str, seconds: float, *, failed: bool) -> None:
         """Note how long a hook took for one part, and whether it raised."""
+        self.hook_seconds[hook,].observe(seconds)
         self.hook_failures[hook,] += failed
 
     def goaway(self, side: Side, direction: Direction, code: int) -> None:
@@ -301,99 +288,7 @@ class Metrics:
         return sum(self.meters.active.values()) + self.active_elsewhere
 
 
-class Collector(CollectorBase):
-    """Reads Metrics at scrape time; owns nothing."""
-
-    def __init__(self, metrics: Metrics) -> None:
-        self._metrics = metrics
-
-    def collect(self) -> Iterator[Metric]:
-        """Build every family of the page; what Metrics counts cannot be forgotten here."""
-        self._metrics.take()
-        for counted in vars(self._metrics).values():
-            if isinstance(counted, Counts | Histogram):
-                yield counted.family()
-        yield from self._sides()
-        yield from self._process()
-
-    def _sides(self) -> Iterator[Metric]:
-        connections = _gauge("connections_active", "Connections open now.")
-        streams = _gauge("streams_active", "Streams open now.")
-        parked = _gauge("parked_bytes", "Body bytes from this side that wait for the other now.")
-        moved = Counts(
-            "bytes_total", ("side", "direction"), "Body bytes received from and sent to this side."
-        )
-        stalls = Counts(
-            "flow_control_stalls_total",
-            ("side",),
-            "Times a body towards this side had to wait for its window or its socket.",
-        )
-        for side, tally in self._metrics.tallies.items():
-            connections.add_metric([side], tally.connections)
-            streams.add_metric([side], tally.streams)
-            parked.add_metric([side], tally.parked_bytes)
-            moved[side, Direction.RECEIVED] = tally.bytes_received
-            moved[side, Direction.SENT] = tally.bytes_sent
-            stalls[side,] = tally.stalls
-        yield from (connections, streams, parked, moved.family(), stalls.family())
-
-    def _process(self) -> Iterator[Metric]:
-        metrics = self._metrics
-        yield GaugeMetricFamily(
-            "trailproxy_requests_active", "Requests in flight now.", metrics.in_flight
-        )
-        workers = GaugeMetricFamily(
-            "trailproxy_workers",
-            "Worker processes, by state; none where one process serves alone.",
-            labels=("state",),
-        )
-        for state, count in metrics.workers.items():
-            workers.add_metric([state], count)
-        yield workers
-        yield GaugeMetricFamily(
-            "trailproxy_config_last_reload_successful",
-            "1 when the running configuration is the last that was tried, else 0.",
-            metrics.last_reload_ok,
-        )
-        yield GaugeMetricFamily(
-            "trailproxy_config_last_reload_success_timestamp_seconds",
-            "When the running configuration was loaded, in seconds since 1970.",
-            metrics.loaded_at,
-        )
-        yield CounterMetricFamily(
-            "trailproxy_access_log_lost_lines_total",
-            "Access log lines that could not be kept or written.",
-            metrics.lost_lines + (0 if metrics.log is None else metrics.log.lost_lines),
-        )
-        yield InfoMetricFamily(
-            "trailproxy_build",
-            "The version of trailproxy, the Python it runs on and the codec in use.",
-            {"version": __version__, "python": platform.python_version(), "codec": metrics.codec},
-        )
-
-
 def _add(counts: Counts, key: tuple[str | int, ...], count: int) -> None:
     """Add to a count; a series begins with its first event."""
     if count:
         counts[key] += count
-
-
-def _gauge(name: str, meaning: str) -> GaugeMetricFamily:
-    return GaugeMetricFamily(f"trailproxy_{name}", meaning, labels=("side",))
-
-
-def renderer(metrics: Metrics) -> Renderer:
-    """Build the page: ours, the process's memory, CPU and descriptors, and the collector's."""
-    registry = CollectorRegistry()
-    registry.register(Collector(metrics))
-    ProcessCollector(registry=registry)
-    GCCollector(registry=registry)
-
-    def render(accept: str) -> tuple[bytes, str]:
-        try:
-            encode, content_type = choose_encoder(accept)
-        except TypeError:  # a version that is not made of numbers
-            encode, content_type = choose_encoder("")
-        return encode(registry), content_type
-
-    return render
