@@ -2,7 +2,7 @@
 
 from tests.support.parts import data, head, request, trailers
 from tests.support.table import Table
-from trailproxy.core.inspection import Inspector, Policy
+from trailproxy.core.inspection import Inspector, Interest, Policy
 from trailproxy.core.record import Direction, Record
 from trailproxy.core.routing import Handling
 from trailproxy.wire.field import Field
@@ -37,4 +37,32 @@ def test_one_that_only_looks_at_trailers_does_not_hold_an_end_back() -> None:
     table.client.opens(request(end=True))
     table.server.says(head(200), data(b"y", end=True))
     table.client.hears(head(200), data(b"y", end=True))
+    table.is_clean()
+
+
+class Weighs(Inspector):
+    """Adds up response bodies."""
+
+    def __init__(self) -> None:
+        self.octets = 0
+
+    def interests(self) -> int:
+        return Interest.RESPONSE_DATA
+
+    def data(self, direction: Direction, octets: bytes) -> None:
+        assert direction is Direction.RESPONSE
+        self.octets += len(octets)
+
+
+def test_a_body_is_shown_to_those_alone_who_asked_for_it() -> None:
+    class Averse(Inspector):
+        def data(self, direction: Direction, octets: bytes) -> None:
+            raise AssertionError
+
+    scales = Weighs()
+    table = Table(handling=Handling(policy=Policy([Averse(), scales])))
+    table.client.opens(request(), data(b"question", end=True))
+    table.server.says(head(200), data(b"answer", end=True))
+    table.client.hears(head(200), data(b"answer", end=True))
+    assert scales.octets == len(b"answer")
     table.is_clean()

@@ -147,6 +147,15 @@ def test_what_recurs_is_worked_out_once_for_each_ending() -> None:
     assert rules.apply(other, failed=True) is not rules.apply(other, failed=True)
 
 
+def test_what_recurs_untouched_stays_what_it_is() -> None:
+    section = Fields.of([("grpc-status", "0")])
+    section.recurring = recurring = Recurring()
+    rules = Rules(deny=Names(["x-*"]))
+    for _ in range(2):
+        assert rules.apply(section, failed=False) is section
+        assert section.recurring is recurring
+
+
 def test_what_no_rule_touches_was_relayed() -> None:
     table = _table(response=Rules(deny=Names(["y"])))
     table.client.opens(request(end=True))

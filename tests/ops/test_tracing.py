@@ -247,7 +247,6 @@ def requests_heard() -> Iterator[tuple[str, list[tuple[str, bytes]]]]:
 def test_a_collector_gets_what_opentelemetry_calls_a_span(
     requests_heard: tuple[str, list[tuple[str, bytes]]],
 ) -> None:
-    pytest.importorskip("opentelemetry.exporter.otlp.proto.http", reason="the extra otlp")
     from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (  # noqa: PLC0415
         ExportTraceServiceRequest,
     )
