@@ -29,6 +29,7 @@ COMPILED = (
     "core/grpc",
     "core/inspection",
     "core/lane",
+    "core/matching",
     "core/matrix",
     "core/message",
     "core/messages",

@@ -14,6 +14,7 @@ from tests.support.table import Notebook
 from trailproxy.core.clock import DateStamp
 from trailproxy.core.connection import Connection
 from trailproxy.core.fault import Cause, Initiator, Side, ours
+from trailproxy.core.matching import Wanted
 from trailproxy.core.proxy import Front, Proxy
 from trailproxy.core.record import Progress, Tally
 from trailproxy.core.routing import Deadlines, Route, Router, Share
@@ -202,7 +203,12 @@ class ProxyVictim:
         self._tallies = {Side.DOWNSTREAM: Tally(), Side.UPSTREAM: Tally()}
         deadlines = Deadlines(response_head=2 * _STEP_S, idle=3 * _STEP_S, total=9 * _STEP_S)
         routes = [
-            Route(name=name, share=Share([(self._line, 1)]), path_prefix=path, deadlines=deadlines)
+            Route(
+                name=name,
+                share=Share([(self._line, 1)]),
+                wanted=Wanted(prefix=path),
+                deadlines=deadlines,
+            )
             for name, path in (("root", b"/"), ("long", b"/1"))
         ]
         date = DateStamp(lambda: 784111777.0)

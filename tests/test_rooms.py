@@ -26,6 +26,7 @@ DOORS = {
     "hyperframe": "wire/hyper/",
     "aiohttp": "ops/admin.py",
     "opentelemetry": "ops/tracing.py",
+    "re2": "ops/patterns.py",
 }
 
 

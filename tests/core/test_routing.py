@@ -1,13 +1,43 @@
 """Routing: the first route that matches, and shares that come out even."""
 
+import re
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.table import Kitchen
+from trailproxy.core.matching import FindPatterns, HasField, HasMethod, IsGrpc, Wanted
+from trailproxy.core.message import Hop, Request, understand
 from trailproxy.core.routing import Route, Router, Share
+from trailproxy.wire.fields import Fields
 
 SHARE = Share([(Kitchen(), 1)])
+HOP = Hop("192.0.2.1", "http")
+
+
+def _asks(authority: bytes, path: bytes, *extra: tuple[str, str], method: str = "GET") -> Request:
+    pairs = [(b":method", method), (b":scheme", b"http"), (b":authority", authority)]
+    return understand(Fields.of([*pairs, (b":path", path), *extra]), HOP)
+
+
+def _together(patterns: list[str]) -> FindPatterns:
+    """Look in one pattern after the other; in an order that nobody may rely on."""
+    compiled = [re.compile(pattern.encode()) for pattern in patterns]
+    return lambda path: [n for n, p in reversed(list(enumerate(compiled))) if p.fullmatch(path)]
+
+
+def _router(*wanted: Wanted) -> Router:
+    routes = tuple(
+        Route(name=str(place), share=SHARE, wanted=each) for place, each in enumerate(wanted)
+    )
+    return Router(routes, _together)
+
+
+def _place(router: Router, asked: Request) -> int | None:
+    route = router.match(asked)
+    return None if route is None else router.routes.index(route)
 
 
 @pytest.mark.parametrize(
@@ -31,8 +61,8 @@ SHARE = Share([(Kitchen(), 1)])
     ],
 )
 def test_authorities(wanted: bytes, authority: bytes, matches: bool) -> None:
-    router = Router((Route(name="r", share=SHARE, authority=wanted),))
-    assert (router.match(authority, b"/") is not None) is matches
+    router = _router(Wanted(authority=wanted))
+    assert (router.match(_asks(authority, b"/")) is not None) is matches
 
 
 @pytest.mark.parametrize(
@@ -55,65 +85,133 @@ def test_authorities(wanted: bytes, authority: bytes, matches: bool) -> None:
     ],
 )
 def test_prefixes_are_whole_segments(prefix: bytes, path: bytes, matches: bool) -> None:
-    router = Router((Route(name="r", share=SHARE, path_prefix=prefix),))
-    assert (router.match(b"a", path) is not None) is matches
+    router = _router(Wanted(prefix=prefix))
+    assert (router.match(_asks(b"a", path)) is not None) is matches
 
 
 def test_the_first_route_wins_and_authorities_have_no_case() -> None:
-    routes = (
-        Route(name="one", share=SHARE, authority=b"a.example", path_prefix=b"/x"),
-        Route(name="two", share=SHARE, authority=b"a.example"),
+    router = _router(Wanted(authority=b"a.example", prefix=b"/x"), Wanted(authority=b"a.example"))
+    assert _place(router, _asks(b"A.Example", b"/x")) == 0
+    assert _place(router, _asks(b"a.EXAMPLE", b"/y")) == 1
+    assert _place(router, _asks(b"b.example", b"/x")) is None
+
+
+@pytest.mark.parametrize(
+    ("path", "matches"),
+    [
+        (b"/a", True),
+        (b"/a?x", True),
+        (b"/a/", False),
+        (b"/a/b", False),
+        (b"/", False),
+        (b"", False),
+    ],
+)
+def test_an_exact_path_is_that_path_alone(path: bytes, matches: bool) -> None:
+    assert (_place(_router(Wanted(path=b"/a")), _asks(b"h", path)) == 0) is matches
+
+
+def test_a_pattern_fits_all_of_the_path_and_none_of_the_query() -> None:
+    router = _router(Wanted(pattern="/v[0-9]+/x"), Wanted(pattern="/v1/.*"), Wanted(prefix=b"/v1"))
+    assert _place(router, _asks(b"h", b"/v1/x?y")) == 0
+    assert _place(router, _asks(b"h", b"/v1/xy")) == 1
+    assert _place(router, _asks(b"h", b"/v1")) == 2
+    assert _place(router, _asks(b"h", b"/v2/xy")) is None
+
+
+def test_without_somebody_to_look_them_up_there_are_no_patterns() -> None:
+    with pytest.raises(NotImplementedError, match=r"/v\.\*"):
+        Router((Route(name="r", share=SHARE, wanted=Wanted(pattern="/v.*")),))
+
+
+def test_conditions_are_asked_in_the_order_of_the_routes() -> None:
+    canary = HasField(b"x-canary", b"1".__eq__)
+    router = _router(
+        Wanted(conditions=(HasMethod("POST"), canary)),
+        Wanted(prefix=b"/a", conditions=(canary,)),
+        Wanted(prefix=b"/a"),
+        Wanted(prefix=b"/a", conditions=(HasMethod("POST"),)),  # the one before takes all of its
+        Wanted(conditions=(HasField(b"x-debug"),)),
     )
-    router = Router(routes)
-    assert router.match(b"A.Example", b"/x") is routes[0]
-    assert router.match(b"a.EXAMPLE", b"/y") is routes[1]
-    assert router.match(b"b.example", b"/x") is None
+    assert _place(router, _asks(b"h", b"/a", ("x-canary", "1"), method="POST")) == 0
+    assert _place(router, _asks(b"h", b"/a", ("x-canary", "0"), ("x-canary", "1"))) == 1
+    assert _place(router, _asks(b"h", b"/a", ("x-canary", "2"), method="POST")) == 2
+    assert _place(router, _asks(b"h", b"/b", ("x-debug", ""))) == 4
+    assert _place(router, _asks(b"h", b"/b", ("x-canary", "1"))) is None
 
 
-def _fits(route: Route, authority: bytes, path: bytes) -> bool:
+def test_grpc_calls_are_known_by_their_content_type() -> None:
+    router = _router(Wanted(conditions=(IsGrpc(b"Hello"),)), Wanted(conditions=(IsGrpc(),)))
+    grpc = ("content-type", "application/grpc+proto")
+    assert _place(router, _asks(b"h", b"/greet.Greeter/Hello", grpc, method="POST")) == 0
+    assert _place(router, _asks(b"h", b"/greet.Greeter/SayHello", grpc, method="POST")) == 1
+    assert _place(router, _asks(b"h", b"/greet.Greeter/Hello", method="POST")) is None
+
+
+def _fits(wanted: Wanted, asked: Request) -> bool:
     """Say what a route takes, one at a time: slow, and easy to believe."""
-    wanted, prefix = route.authority, route.path_prefix
-    names = [authority.lower(), authority.lower().rpartition(b":")[0]]
-    if wanted[:2] == b"*.":
-        known = any(name.endswith(wanted[1:]) for name in names)
+    names = [asked.authority.lower(), asked.authority.lower().rpartition(b":")[0]]
+    if wanted.authority[:2] == b"*.":
+        known = any(name.endswith(wanted.authority[1:]) for name in names)
     else:
-        known = not wanted or wanted in names
-    rest = path[len(prefix) :]
-    whole = not prefix or prefix[-1:] == b"/" or rest[:1] in (b"", b"/", b"?")
-    return known and path.startswith(prefix) and whole
+        known = not wanted.authority or wanted.authority in names
+    path = asked.path.partition(b"?")[0]
+    rest = asked.path[len(wanted.prefix) :]
+    whole = not wanted.prefix or wanted.prefix[-1:] == b"/" or rest[:1] in (b"", b"/", b"?")
+    return (
+        known
+        and (not wanted.path or path == wanted.path)
+        and (not wanted.pattern or re.fullmatch(wanted.pattern.encode(), path) is not None)
+        and asked.path.startswith(wanted.prefix)
+        and whole
+        and all(condition.fits(asked) for condition in wanted.conditions)
+    )
 
 
 _HOSTS = st.sampled_from([b"", b"a.b", b"*.b", b"b:80", b"a.b:80", b"*.b:80", b"c.a.b"])
-_PATHS = st.lists(st.sampled_from([b"a", b"b", b"/", b"//"]), max_size=5).map(b"".join)
+_PATHS = st.lists(st.sampled_from([b"a", b"b", b"/", b"//"]), max_size=5).map(
+    lambda parts: b"/" + b"".join(parts)
+)
+_PLACES = st.one_of(
+    st.just(Wanted()),
+    st.builds(lambda path: Wanted(path=path), _PATHS),
+    st.builds(lambda path: Wanted(prefix=path), _PATHS),
+    st.builds(lambda path: Wanted(pattern=path.decode() + "[ab]?"), _PATHS),
+)
+_CONDITIONS = st.lists(
+    st.sampled_from([HasMethod("GET"), HasMethod("POST"), HasField(b"x"), IsGrpc()]), max_size=2
+).map(tuple)
+_ROUTES = st.builds(
+    lambda authority, place, conditions: replace(place, authority=authority, conditions=conditions),
+    _HOSTS,
+    _PLACES,
+    _CONDITIONS,
+)
 
 
 @given(
-    st.lists(st.tuples(_HOSTS, _PATHS), max_size=8),
+    st.lists(_ROUTES, max_size=8),
     st.sampled_from([b"a.b", b"A.B:80", b"b:80", b"c.a.b:80", b"b", b".b", b""]),
-    st.tuples(_PATHS, st.sampled_from([b"", b"?", b"?/a/b"])),
+    st.tuples(_PATHS, st.sampled_from([b"", b"?", b"?/a/b"])).map(b"".join),
+    st.sampled_from(["GET", "POST"]),
+    st.lists(st.sampled_from([("x", "1"), ("content-type", "application/grpc")]), max_size=2),
 )
 def test_what_is_looked_up_is_what_fits_first(
-    wanted: list[tuple[bytes, bytes]], authority: bytes, asked: tuple[bytes, bytes]
+    wanted: list[Wanted],
+    authority: bytes,
+    path: bytes,
+    method: str,
+    extra: list[tuple[str, str]],
 ) -> None:
-    routes = tuple(
-        Route(
-            name=str(place), share=SHARE, authority=host, path_prefix=b"/" + path if path else b""
-        )
-        for place, (host, path) in enumerate(wanted)
-    )
-    path = b"/" + b"".join(asked)
-    first = next((route for route in routes if _fits(route, authority, path)), None)
-    assert Router(routes).match(authority, path) is first
+    asked = _asks(authority, path, *extra, method=method)
+    first = next((place for place, each in enumerate(wanted) if _fits(each, asked)), None)
+    assert _place(_router(*wanted), asked) == first
 
 
 def test_a_path_of_many_segments_is_not_searched_to_its_end() -> None:
-    routes = tuple(
-        Route(name=str(place), share=SHARE, path_prefix=b"/route/%d" % place)
-        for place in range(1000)
-    )
-    router = Router(routes)
-    assert router.match(b"", b"/route/999" + b"/x" * 30_000) is routes[999]
-    assert router.match(b"", b"/other" * 30_000) is None
+    router = _router(*(Wanted(prefix=b"/route/%d" % place) for place in range(1000)))
+    assert _place(router, _asks(b"", b"/route/999" + b"/x" * 30_000)) == 999
+    assert _place(router, _asks(b"", b"/other" * 30_000)) is None
 
 
 def test_shares_are_dealt_out_evenly_by_weight() -> None:

@@ -503,6 +503,37 @@ def test_a_path_prefix_that_is_none(prefix):
     )
 
 
+@pytest.mark.parametrize(
+    ("match", "why"),
+    [
+        ("{path: a}", '.path: must be a path that begins with /, without ? or #, not "a"'),
+        ("{path_regex: '/(a'}", '.path_regex: "/(a": missing ): /(a'),
+        ("{path_regex: '(?=a)'}", '.path_regex: "(?=a)": invalid perl operator: (?='),
+        ("{path: /a, path_prefix: /b}", ".path_prefix: path says already which path is meant"),
+        ("{path_regex: /a, grpc: {}}", ".grpc: path_regex says already which path is meant"),
+        ("{method: 'GET '}", '.method: must be a method, such as GET, not "GET "'),
+        (
+            "{headers: [{name: 'x y'}]}",
+            '.headers[0].name: must be the name of a field, such as x-checksum, not "x y"',
+        ),
+        (
+            "{headers: [{name: x, value: a, regex: b}]}",
+            ".headers[0].regex: value says already what is meant",
+        ),
+        (
+            "{headers: [{name: x, regex: '*'}]}",
+            '.headers[0].regex: "*": no argument for repetition operator: *',
+        ),
+        (
+            "{grpc: {service: /a/b}}",
+            '.grpc.service: must be a name such as greet.Greeter, not "/a/b"',
+        ),
+    ],
+)
+def test_a_match_that_is_none(match, why):
+    assert refusal(WHOLE.replace("{}", match)) == f"t.yaml:6: routes[0].match{why}"
+
+
 def test_a_certificate_without_a_name():
     tls = "tls: {certificate: '', private_key: k}"
     assert refusal(WHOLE.replace('8080"', f'8080", {tls}')) == (

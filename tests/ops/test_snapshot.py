@@ -2,10 +2,12 @@
 
 import pytest
 
+from trailproxy.core.message import Hop, understand
 from trailproxy.core.routing import Deadlines
 from trailproxy.core.upstream import Tenant, Upstream
 from trailproxy.ops.settings import parse
 from trailproxy.ops.snapshot import Snapshot, compile_snapshot, wire_params
+from trailproxy.wire.fields import Fields
 
 TEXT = """
 listeners: [{name: main, bind: "127.0.0.1:8080"}]
@@ -75,6 +77,59 @@ def test_weights_share_the_requests_out(snapshot: Snapshot) -> None:
 def test_the_first_match_wins_and_a_slash_means_every_request(
     snapshot: Snapshot, authority: bytes, path: bytes, name: str
 ) -> None:
-    route = snapshot.router.match(authority, path)
-    assert route is not None
-    assert route.name == name
+    assert _route(snapshot, authority, path, {}) == name
+
+
+def _route(snapshot: Snapshot, authority: bytes, path: bytes, extra: dict[str, str]) -> str | None:
+    head = {":method": b"GET", ":scheme": b"http", ":authority": authority, ":path": path}
+    fields = Fields.of([*(head | extra).items()])
+    route = snapshot.router.match(understand(fields, Hop("192.0.2.1", "http")))
+    return None if route is None else route.name
+
+
+WORDS = """
+listeners: [{name: main, bind: "127.0.0.1:8080"}]
+upstreams: [{name: app, endpoints: ["127.0.0.1:50051"]}]
+routes:
+  - {name: exact, match: {path: /exact}, upstream: app}
+  - {name: regex, match: {path_regex: "/v[0-9]+/.*"}, upstream: app}
+  - {name: post, match: {path_prefix: /m, method: POST}, upstream: app}
+  - name: canary
+    match: {path_prefix: /m, headers: [{name: X-Canary, value: "yes"}]}
+    upstream: app
+  - name: version
+    match: {path_prefix: /m, headers: [{name: x-version, regex: "2[.][0-9]+"}, {name: x-on}]}
+    upstream: app
+  - {name: hello, match: {grpc: {service: greet.Greeter, method: Hello}}, upstream: app}
+  - {name: greeter, match: {grpc: {service: greet.Greeter}}, upstream: app}
+  - {name: watch, match: {grpc: {method: Watch}}, upstream: app}
+  - {name: grpc, match: {grpc: {}}, upstream: app}
+"""
+
+
+@pytest.mark.parametrize(
+    ("path", "extra", "name"),
+    [
+        (b"/exact?x", {}, "exact"),
+        (b"/v12/x", {}, "regex"),
+        (b"/v12/\xff", {}, "regex"),
+        (b"/vx/x", {}, None),
+        (b"/m", {":method": "POST"}, "post"),
+        (b"/m", {":method": "post"}, None),
+        (b"/m", {"x-canary": "yes"}, "canary"),
+        (b"/m", {"x-canary": "Yes"}, None),
+        (b"/m", {"x-version": "2.10", "x-on": ""}, "version"),
+        (b"/m", {"x-version": "2.10"}, None),
+        (b"/m", {"x-version": "12.10", "x-on": ""}, None),
+        (b"/greet.Greeter/Hello", {"content-type": "application/grpc"}, "hello"),
+        (b"/greet.Greeter/Other", {"content-type": "application/grpc"}, "greeter"),
+        (b"/greet.Greeter/Hello", {"content-type": "text/plain"}, None),
+        (b"/other.Service/Watch", {"content-type": "application/grpc"}, "watch"),
+        (b"/other.Service/Other", {"content-type": "application/grpc"}, "grpc"),
+    ],
+)
+def test_every_word_of_a_match_means_what_it_says(
+    path: bytes, extra: dict[str, str], name: str | None
+) -> None:
+    words = compile_snapshot(parse(WORDS, "test.yaml", {}), {"app": Named("app")})
+    assert _route(words, b"a", path, extra) == name

@@ -249,7 +249,6 @@ class Table:
         route = Route(
             name="all",
             share=Share([(self.kitchen, 1)]),
-            path_prefix=b"/",
             deadlines=deadlines or Deadlines(),
             handling=handling,
         )

@@ -86,7 +86,7 @@ class Exchange(Tenant):
         """Find the request its route and its upstream."""
         front, record = self.front, self.record
         asked = record.asked
-        self.route = route = front.proxy.router.match(asked.authority, asked.path)
+        self.route = route = front.proxy.router.match(asked)
         record.route = "" if route is None else route.name
         front.proxy.began(self)
         self.request.phase = Phase.ENDED if end else Phase.BODY

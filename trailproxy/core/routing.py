@@ -1,18 +1,22 @@
 """Routing: which upstream a request goes to. Immutable; first match wins.
 
-No route is asked by itself: what could match is looked up, under the authority and each
-beginning of the path that may be a prefix, and the route written first is taken.
+The authority looks up what its routes ask for; what that is, and how it is found, is the
+business of `matching`.
 """
 
 from dataclasses import dataclass
-from typing import Final, final
+from typing import TYPE_CHECKING, Final, final
 
 from mypy_extensions import i64
 
 from trailproxy.core.inspection import Policy
+from trailproxy.core.matching import NOWHERE, CombinePatterns, FindPatterns, Paths, Wanted
 from trailproxy.core.record import REQUEST, Direction
 from trailproxy.core.trailers import GENEROUS, TrailerLimits
 from trailproxy.core.upstream import Upstream
+
+if TYPE_CHECKING:
+    from trailproxy.core.message import Request
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,10 +29,7 @@ class Deadlines:
 
 
 DEFAULT_DEADLINES: Final = Deadlines()
-
-_NOWHERE: Final[i64] = 1 << 30
-_SLASH: Final = 0x2F
-_QUESTION_MARK: Final = 0x3F
+ANYTHING: Final = Wanted()
 
 
 class OnFailure:
@@ -81,8 +82,7 @@ class Route:
         *,
         name: str,
         share: Share,
-        authority: bytes = b"",
-        path_prefix: bytes = b"",
+        wanted: Wanted = ANYTHING,
         deadlines: Deadlines = DEFAULT_DEADLINES,
         handling: Handling | None = None,
     ) -> None:
@@ -91,15 +91,13 @@ class Route:
         Args:
             name: what metrics and logs call it.
             share: the upstreams it goes to.
-            authority: in lower case; empty matches any, `*.example.com` its subdomains.
-            path_prefix: whole segments; empty matches any.
+            wanted: what it asks of a request.
             deadlines: how long a request on it may take.
             handling: what is done with ends and trailers.
         """
         self.name: Final = name
         self.share: Final = share
-        self.authority: Final = authority
-        self.path_prefix: Final = path_prefix
+        self.wanted: Final = wanted
         self.deadlines: Final = deadlines
         handling = handling or Handling()
         self.on_failure: Final[i64] = handling.on_failure
@@ -112,86 +110,50 @@ class Route:
         return self._request_limits if direction is REQUEST else self._response_limits
 
 
-@final
-class _Prefixes:
-    """The path prefixes under one authority, and the place of the first route with each."""
-
-    __slots__ = ("_any", "_depth", "_open", "_whole")
-
-    def __init__(self) -> None:
-        self._any: i64 = _NOWHERE  # of the first route without a prefix
-        self._open: Final[dict[bytes, i64]] = {}  # /greet/ fits whatever begins with it
-        self._whole: Final[dict[bytes, i64]] = {}  # /greet fits /greet, /greet/x and /greet?x
-        self._depth: i64 = 0  # slashes in the prefix that has most
-
-    def add(self, prefix: bytes, place: i64) -> None:
-        if not prefix:
-            self._any = min(self._any, place)
-            return
-        places = self._open if prefix[-1:] == b"/" else self._whole
-        places.setdefault(prefix, place)
-        self._depth = max(self._depth, prefix.count(b"/"))
-
-    def find(self, path: bytes) -> i64:
-        """Return the place of the first route that fits: each place where one may end is tried."""
-        best = self._any
-        if self._depth == 0:
-            return best
-        slashes: i64 = 0
-        position: i64 = 0
-        size: i64 = len(path)
-        while position < size:
-            octet = path[position]
-            if octet == _SLASH:
-                if self._whole:
-                    best = min(best, self._whole.get(path[:position], _NOWHERE))
-                slashes += 1
-                if slashes > self._depth:
-                    return best
-                if self._open:
-                    best = min(best, self._open.get(path[: position + 1], _NOWHERE))
-            elif octet == _QUESTION_MARK:
-                break
-            position += 1
-        return min(best, self._whole.get(path[:position], _NOWHERE)) if self._whole else best
+def _no_patterns(patterns: list[str]) -> FindPatterns:
+    raise NotImplementedError(f"nobody can look {patterns} up")
 
 
 @final
 class Router:
-    """All routes, in the order they were written; a thousand cost no more than ten."""
+    """All routes, in the order they were written."""
 
-    def __init__(self, routes: tuple[Route, ...]) -> None:
+    def __init__(self, routes: tuple[Route, ...], combine: CombinePatterns = _no_patterns) -> None:
+        """Prepare; `combine` is asked where routes have patterns."""
         self.routes: Final = routes
-        self._everywhere: Final = _Prefixes()  # without an authority
-        self._hosts: Final[dict[bytes, _Prefixes]] = {}
-        self._parents: Final[dict[bytes, _Prefixes]] = {}  # *.example.com as .example.com
+        self._everywhere: Final = Paths()  # without an authority
+        self._hosts: Final[dict[bytes, Paths]] = {}
+        self._parents: Final[dict[bytes, Paths]] = {}  # *.example.com as .example.com
         for place, route in enumerate(routes):
-            self._prefixes_of(route.authority).add(route.path_prefix, place)
+            self._paths_of(route.wanted.authority).add(route.wanted, place)
+        for paths in (self._everywhere, *self._hosts.values(), *self._parents.values()):
+            paths.combine(combine)
         self._parent_sizes: Final = sorted({len(parent) for parent in self._parents})
 
-    def _prefixes_of(self, authority: bytes) -> _Prefixes:
+    def _paths_of(self, authority: bytes) -> Paths:
         if not authority:
             return self._everywhere
         if authority[:2] == b"*.":
-            return self._parents.setdefault(authority[1:], _Prefixes())
-        return self._hosts.setdefault(authority, _Prefixes())
+            return self._parents.setdefault(authority[1:], Paths())
+        return self._hosts.setdefault(authority, Paths())
 
-    def match(self, authority: bytes, path: bytes) -> Route | None:
+    def match(self, asked: "Request") -> Route | None:
         """Return the first route that takes the request, or None."""
-        best = self._everywhere.find(path)
+        best = self._everywhere.find(NOWHERE, asked)
         if self._hosts or self._parents:
-            authority = authority.lower()
-            best = min(best, self._find_under(authority, path))
+            authority = asked.authority.lower()
+            best = self._find_under(authority, best, asked)
             host = authority.rpartition(b":")[0]
             if host:
-                best = min(best, self._find_under(host, path))
-        return None if best == _NOWHERE else self.routes[best]
+                best = self._find_under(host, best, asked)
+        return None if best == NOWHERE else self.routes[best]
 
-    def _find_under(self, authority: bytes, path: bytes) -> i64:
+    def _find_under(self, authority: bytes, best: i64, asked: "Request") -> i64:
         exact = self._hosts.get(authority)
-        best = _NOWHERE if exact is None else exact.find(path)
+        if exact is not None:
+            best = exact.find(best, asked)
         for size in self._parent_sizes:
             parent = self._parents.get(authority[-size:])
             if parent is not None:
-                best = min(best, parent.find(path))
+                best = parent.find(best, asked)
         return best

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Final
 
 from trailproxy.core.address import Address, parse_address
 from trailproxy.core.trailers import may_trail
+from trailproxy.ops import patterns
 from trailproxy.ops.problem import Complaint, Place, did_you_mean, quote, show
 from trailproxy.ops.units import Size
 
@@ -130,6 +131,31 @@ def _unknown(place: Place, name: str, known: list[str]) -> Iterator[Complaint]:
         yield place, f"there is no upstream {quote(name)}{near}"
 
 
+_PATHS: Final = ("path", "path_prefix", "path_regex", "grpc")
+
+
+def _matches(settings: "Settings") -> Iterator[Complaint]:
+    for position, route in enumerate(settings.routes):
+        match = route.match
+        place: Place = ("routes", position, "match")
+        given = [key for key in _PATHS if getattr(match, key) is not None]
+        for key in given[1:]:
+            yield (*place, key), f"{given[0]} says already which path is meant"
+        yield from _pattern((*place, "path_regex"), match.path_regex)
+        for number, field in enumerate(match.headers):
+            where: Place = (*place, "headers", number)
+            if field.value is not None and field.regex is not None:
+                yield (*where, "regex"), "value says already what is meant"
+            yield from _pattern((*where, "regex"), field.regex)
+
+
+def _pattern(place: Place, pattern: str | None) -> Iterator[Complaint]:
+    if pattern is not None:
+        why = patterns.complaint(pattern)
+        if why:
+            yield place, f"{quote(pattern)}: {why}"
+
+
 def _trailers(settings: "Settings") -> Iterator[Complaint]:
     for position, route in enumerate(settings.routes):
         for direction in ("request", "response"):
@@ -173,6 +199,7 @@ _CHECKS: Final[tuple[Callable[["Settings"], Iterator[Complaint]], ...]] = (
     _endpoints,
     _upstreams,
     _targets,
+    _matches,
     _trailers,
     _limits,
 )

@@ -7,6 +7,29 @@ import msgspec
 from trailproxy.ops.section import Name, Section, count, default, doc, text
 from trailproxy.ops.units import Duration, Size
 
+_FieldName = Annotated[
+    str, text(r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$", "the name of a field, such as x-checksum")
+]
+_Path = Annotated[str, text(r"^/[!\"$->@-~]*$", "a path that begins with /, without ? or #")]
+_GrpcName = Annotated[str, text(r"^[A-Za-z_][A-Za-z0-9_.]*$", "a name such as greet.Greeter")]
+
+
+class MatchField(Section, frozen=True, kw_only=True):
+    """A field that the request head must have; by its name alone, any value will do."""
+
+    name: Annotated[_FieldName, doc("Its name.")]
+    value: Annotated[str | None, doc("Its value, as it stands there.")] = None
+    regex: Annotated[str | None, doc("What all of its value fits, in RE2's syntax.")] = None
+
+
+class MatchGrpc(Section, frozen=True, kw_only=True):
+    """A gRPC call; {} takes all."""
+
+    service: Annotated[
+        _GrpcName | None, doc("The service, with its package: greet.Greeter. Default: any.")
+    ] = None
+    method: Annotated[_GrpcName | None, doc("The method: Hello. Default: any.")] = None
+
 
 class Match(Section, frozen=True, kw_only=True):
     """Which requests a route takes: those that fit all that is given."""
@@ -22,11 +45,21 @@ class Match(Section, frozen=True, kw_only=True):
         | None,
         doc("A host, with or without its port, or *.example.com. Default: any."),
     ] = None
+    path: Annotated[_Path | None, doc("/greet takes /greet and /greet?x, nothing else.")] = None
     path_prefix: Annotated[
-        Annotated[str, text(r"^/[!\"$->@-~]*$", "a path that begins with /, without ? or #")]
-        | None,
-        doc("/greet takes /greet and /greet/x, not /greetings. Default: any."),
+        _Path | None, doc("/greet takes /greet and /greet/x, not /greetings. Default: any.")
     ] = None
+    path_regex: Annotated[
+        str | None, doc("What all of the path fits, without its query, in RE2's syntax.")
+    ] = None
+    method: Annotated[
+        Annotated[str, text(r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$", "a method, such as GET")] | None,
+        doc("GET, POST and so on; methods have case. Default: any."),
+    ] = None
+    headers: Annotated[
+        tuple[MatchField, ...], doc("Fields that the request head has, all of them.")
+    ] = ()
+    grpc: Annotated[MatchGrpc | None, doc("It is a gRPC call, in place of a path.")] = None
 
 
 class Target(Section, frozen=True, kw_only=True):
@@ -50,9 +83,6 @@ class Timeouts(Section, frozen=True, kw_only=True):
     ] = default(Duration(0))
 
 
-_FieldName = Annotated[
-    str, text(r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$", "the name of a field, such as x-checksum")
-]
 _FieldNames = Annotated[
     str,
     text(r"^[!#$%&'+.^_`|~0-9A-Za-z-]*\*?$", "the name of a field, or the beginning of one and *"),

@@ -3,13 +3,16 @@
 Everything a request could ask the configuration is answered here, at load.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
+from trailproxy.core.matching import Condition, HasField, HasMethod, IsGrpc, Wanted
 from trailproxy.core.routing import Deadlines, Route, Router, Share
 from trailproxy.core.upstream import Upstream
+from trailproxy.ops import patterns
 from trailproxy.ops.handling import handling
-from trailproxy.ops.settings import Duration, Limits, RouteSettings, Settings
+from trailproxy.ops.route_settings import MatchField
+from trailproxy.ops.settings import Duration, Limits, Match, RouteSettings, Settings
 from trailproxy.wire import WireParams
 
 
@@ -24,7 +27,7 @@ class Snapshot:
 def compile_snapshot(settings: Settings, upstreams: Mapping[str, Upstream]) -> Snapshot:
     """Compile settings; `upstreams` holds every name their routes use."""
     routes = tuple(_route(route, upstreams) for route in settings.routes)
-    return Snapshot(settings, Router(routes))
+    return Snapshot(settings, Router(routes, patterns.combine))
 
 
 def wire_params(limits: Limits) -> WireParams:
@@ -46,8 +49,7 @@ def _route(settings: RouteSettings, upstreams: Mapping[str, Upstream]) -> Route:
     return Route(
         name=settings.name,
         share=share,
-        authority=(settings.match.authority or "").lower().encode(),
-        path_prefix=_prefix(settings.match.path_prefix),
+        wanted=_wanted(settings.match),
         deadlines=Deadlines(
             response_head=_limit(timeouts.response_head),
             idle=_limit(timeouts.idle),
@@ -57,9 +59,37 @@ def _route(settings: RouteSettings, upstreams: Mapping[str, Upstream]) -> Route:
     )
 
 
-def _prefix(path_prefix: str | None) -> bytes:
-    """`/` means every request, those without a path among them: `OPTIONS *` and CONNECT."""
-    return b"" if path_prefix is None or path_prefix == "/" else path_prefix.encode()
+def _wanted(match: Match) -> Wanted:
+    # `/` means every request, those without a path among them: `OPTIONS *` and CONNECT
+    path, prefix = match.path or "", (match.path_prefix or "").removeprefix("/")
+    prefix = "/" + prefix if prefix else ""
+    if match.grpc is not None and match.grpc.service is not None:
+        service = f"/{match.grpc.service}/"
+        path, prefix = (service + match.grpc.method, "") if match.grpc.method else ("", service)
+    return Wanted(
+        authority=(match.authority or "").lower().encode(),
+        path=path.encode(),
+        prefix=prefix.encode(),
+        pattern=match.path_regex or "",
+        conditions=tuple(_conditions(match)),
+    )
+
+
+def _conditions(match: Match) -> Iterator[Condition]:
+    if match.method is not None:
+        yield HasMethod(match.method)
+    if match.grpc is not None:
+        # with a service, the path has the method
+        alone = match.grpc.method if match.grpc.service is None else None
+        yield IsGrpc((alone or "").encode())
+    for field in match.headers:
+        yield HasField(field.name.lower().encode(), _will_do(field))
+
+
+def _will_do(field: MatchField) -> Callable[[bytes], object] | None:
+    if field.regex is not None:
+        return patterns.whole(field.regex)
+    return None if field.value is None else field.value.encode().__eq__
 
 
 def _limit(duration: Duration) -> float | None:
