@@ -1,6 +1,8 @@
 """The rooms: imports run one way, each outside package has one door, no file is too long."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,8 @@ FILES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))
 MOST_LINES = 400
 
 MAY_IMPORT = {
-    "top": {"top", "net", "ops", "core", "wire"},
+    "top": {"top", "probe", "net", "ops", "core", "wire"},
+    "probe": {"probe", "net", "core", "wire"},
     "net": {"net", "core", "wire"},
     "ops": {"ops", "core", "wire"},
     "core": {"core", "wire"},
@@ -27,6 +30,7 @@ DOORS = {
     "aiohttp": "ops/admin.py",
     "opentelemetry": "ops/tracing.py",
     "re2": "ops/patterns.py",
+    "rich": "probe/report.py",
 }
 
 
@@ -63,3 +67,13 @@ def test_imports_run_one_way(file: Path) -> None:
 def test_files_stay_short(file: Path) -> None:
     lines = (PACKAGE / file).read_text(encoding="utf-8").count("\n")
     assert lines <= MOST_LINES
+
+
+def test_a_proxy_loads_only_what_it_needs() -> None:
+    """Each of these is large, and behind a door that most configurations never open."""
+    code = "import sys, trailproxy.cli, trailproxy.app, trailproxy.supervisor; print(*sys.modules)"
+    told = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=20, check=True
+    )
+    loaded = {name.partition(".")[0] for name in told.stdout.split()}
+    assert not loaded & {"h2", "opentelemetry", "re2", "rich"}

@@ -1,4 +1,4 @@
-"""The command line: run, check, schema, demo.
+"""The command line: run, check, schema, demo, probe.
 
 Exit status: 0 after a clean drain, 2 for a bad configuration (path and reason
 on stderr), 1 for the rest. Imports are made where they are needed, so that
@@ -15,6 +15,7 @@ from pathlib import Path
 
 from trailproxy import __version__
 from trailproxy.flavour import flavour
+from trailproxy.probe.arguments import add_arguments
 
 OK = 0
 FAILED = 1
@@ -28,7 +29,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     logging.basicConfig(level=logging.INFO, format=_FORMAT)
     commands = {
-        "run": _run, "check": _check, "schema": _schema, "demo": _demo, "worker": _worker
+        "run": _run, "check": _check, "schema": _schema, "demo": _demo, "probe": _probe,
+        "worker": _worker,
     }  # fmt: skip
     return commands[arguments.command](arguments)
 
@@ -59,6 +61,8 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--once", action="store_true", help="stop after the one request")
     demo.add_argument("--port", type=int, default=8080, help="of the proxy (default: 8080)")
     demo.add_argument("--admin-port", type=int, default=9901, help="(default: 9901)")
+    text = "tell whether a path keeps its trailers, and which hop does not"
+    add_arguments(commands.add_parser("probe", help=text, description=text))
     # what `run` starts for itself, and nobody else: it stands in no help
     worker = commands.add_parser("worker")
     worker.add_argument("number", type=int)
@@ -140,6 +144,12 @@ def _demo(arguments: argparse.Namespace) -> int:
     except BuildError as error:
         sys.stderr.write(f"trailproxy demo: {error} (choose others with --port, --admin-port)\n")
         return FAILED
+
+
+def _probe(arguments: argparse.Namespace) -> int:
+    from trailproxy.probe.command import run
+
+    return run(arguments)
 
 
 def _complain(config: Path, error: Exception) -> int:

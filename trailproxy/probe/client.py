@@ -1,0 +1,186 @@
+"""Client: requests on one way to the target, over one connection while it lasts."""
+
+import asyncio
+import os
+import ssl
+from dataclasses import dataclass
+from typing import Final, final
+from urllib.parse import urlsplit
+
+from trailproxy.core.address import Address, parse_address
+from trailproxy.probe.message import Message
+from trailproxy.probe.peer import GoneError, Peer
+from trailproxy.probe.script import CASE, body
+from trailproxy.wire import Role
+from trailproxy.wire.fields import Fields
+
+_PORTS: Final = {"http": 80, "https": 443}
+
+Extra = tuple[tuple[str, str], ...]
+
+
+class UnreachableError(Exception):
+    """There is nobody at an address; the text names it and says why."""
+
+
+class NoHttp2Error(Exception):
+    """Somebody is there who does not speak HTTP/2; the text says what instead."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What is asked for: the parts of a URL."""
+
+    scheme: str
+    authority: str
+    path: str
+
+    @classmethod
+    def of(cls, url: str) -> "Target":
+        """Read a URL.
+
+        Raises:
+            ValueError: it is none, or not of http or https; the text says what it should be.
+        """
+        parts = urlsplit(url)
+        if parts.scheme not in _PORTS or not parts.netloc or "@" in parts.netloc:
+            raise ValueError(f"{url!r} is no URL such as https://host:port/path")
+        query = f"?{parts.query}" if parts.query else ""
+        return cls(parts.scheme, parts.netloc, (parts.path or "/") + query)
+
+    @property
+    def address(self) -> Address:
+        """Where it is.
+
+        Raises:
+            ValueError: its port or its host is none.
+        """
+        host, _, port = self.authority.rpartition(":")
+        if not port.isdigit() or port.endswith("]"):
+            return parse_address(f"{self.authority}:{_PORTS[self.scheme]}")
+        return parse_address(f"{host}:{port}")
+
+    @property
+    def host(self) -> str:
+        """The host alone, without brackets: what its certificate must be for."""
+        return self.address.host
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How the target is reached: directly, or by way of a hop."""
+
+    name: str
+    address: Address
+    tls: ssl.SSLContext | None  # None: in the clear, with prior knowledge
+    server_name: str  # for TLS
+
+
+@final
+class Client:
+    """Asks on one way."""
+
+    def __init__(self, way: Way, target: Target, *, grpc: bool, timeout_s: float) -> None:
+        """Prepare; nothing is dialled yet."""
+        self.grpc: Final = grpc
+        self._way: Final = way
+        self._target: Final = target
+        self._timeout_s: Final = timeout_s
+        self._peer: Peer | None = None
+        self._stranger: NoHttp2Error | None = None  # who is there in HTTP/2's place
+
+    async def peer(self) -> Peer:
+        """Return a connection that takes streams.
+
+        Raises:
+            UnreachableError: there is none to be had.
+            NoHttp2Error: whoever is there speaks something else.
+        """
+        if self._stranger is not None:
+            raise self._stranger  # asked once, and not again for every case
+        if self._peer is None or self._peer.going:
+            await self.close()
+            self._peer = await self._dial()
+            await self._greet(self._peer)
+        return self._peer
+
+    async def _dial(self) -> Peer:
+        way = self._way
+        name = way.server_name if way.tls is not None else None
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                _, peer = await asyncio.get_running_loop().create_connection(
+                    lambda: Peer(Role.CLIENT),
+                    way.address.host,
+                    way.address.port,
+                    ssl=way.tls,
+                    server_hostname=name,
+                )
+        except TimeoutError as error:
+            why = f"no answer within {self._timeout_s:g} s"
+            raise UnreachableError(f"{way.address}: {why}") from error
+        except OSError as error:
+            raise UnreachableError(f"{way.address}: {_reason(error)}") from error
+        return peer
+
+    async def _greet(self, peer: Peer) -> None:
+        """Wait for what makes it HTTP/2."""
+        try:
+            if self._way.tls is not None and peer.negotiated != "h2":
+                raise NoHttp2Error(f"by ALPN it chose {peer.negotiated or 'nothing'}")
+            async with asyncio.timeout(self._timeout_s):
+                await peer.until(lambda: peer.settled)
+        except (NoHttp2Error, GoneError, TimeoutError) as error:
+            late = f"no SETTINGS came within {self._timeout_s:g} s"
+            self._stranger = NoHttp2Error(str(error) or late)
+            peer.cut()
+            raise self._stranger from error
+
+    def head(self, case: str, method: str, extra: Extra = ()) -> Fields:
+        """Return the head of a request that asks for a case."""
+        target = self._target
+        pairs = [
+            (":method", method),
+            (":scheme", target.scheme),
+            (":authority", target.authority),
+            (":path", target.path),
+            ("te", "trailers"),
+            (CASE, case),
+            ("user-agent", "trailproxy-probe"),
+        ]
+        if self.grpc:
+            pairs.append(("content-type", "application/grpc"))
+        return Fields.of([*pairs, *extra])
+
+    async def ask(
+        self, case: str, method: str = "GET", extra: Extra = (), *, hold: bool = False
+    ) -> int:
+        """Send a request that is over at once; gRPC sends an empty message."""
+        peer = await self.peer()
+        if not self.grpc:
+            return peer.open(self.head(case, method, extra), end=True, hold=hold)
+        sid = peer.open(self.head(case, "POST", extra), end=False, hold=hold)
+        await peer.data(sid, body(5), end=True)
+        return sid
+
+    async def hear(self, case: str, method: str = "GET", extra: Extra = ()) -> Message:
+        """Send such a request, and wait for all that comes of it."""
+        sid = await self.ask(case, method, extra)
+        return await (await self.peer()).heard(sid)
+
+    async def close(self) -> None:
+        """Leave."""
+        if self._peer is not None:
+            await self._peer.close()
+
+
+def _reason(error: OSError) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not trusted: {error.verify_message} (--ca, --insecure)"
+    if isinstance(error, ssl.SSLError):
+        return f"TLS: {(error.reason or 'failed').replace('_', ' ').lower()}"
+    if error.errno is not None and error.errno > 0:
+        return os.strerror(error.errno).lower()  # asyncio's own text repeats the address
+    return error.strerror or str(error)

@@ -1,0 +1,74 @@
+"""The command `trailproxy probe`: what it does with its arguments."""
+
+import argparse
+import asyncio
+import signal
+import ssl
+import sys
+from typing import Final
+
+from trailproxy.core.address import parse_address
+from trailproxy.net.tls import TLSError, client_context, server_context
+from trailproxy.probe import report
+from trailproxy.probe.client import Target, Way
+from trailproxy.probe.inquiry import inquire
+from trailproxy.probe.origin import Origin
+
+_USAGE: Final = 2
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Probe, or be the origin; return the exit status."""
+    try:
+        if arguments.serve:
+            return asyncio.run(_serve(arguments))
+        if arguments.url is None:
+            raise ValueError("give a URL to probe, or --serve")
+        return asyncio.run(_probe(arguments))
+    except (ValueError, TLSError, OSError) as error:
+        sys.stderr.write(f"trailproxy probe: {error}\n")
+        return _USAGE
+    except KeyboardInterrupt:
+        return _USAGE
+
+
+async def _probe(arguments: argparse.Namespace) -> int:
+    target = Target.of(arguments.url)
+    ways = [_way("direct", target, target, arguments)]
+    ways += [_way(url, Target.of(url), target, arguments) for url in arguments.via]
+    columns = await inquire(target, ways, grpc=arguments.grpc, timeout_s=arguments.timeout)
+    if arguments.json:
+        sys.stdout.write(report.as_json(arguments.url, columns) + "\n")
+    else:
+        report.print_table(columns)
+    return report.status(columns)
+
+
+def _way(name: str, hop: Target, target: Target, arguments: argparse.Namespace) -> Way:
+    context = None
+    if hop.scheme == "https":
+        context = client_context(arguments.ca, None, None)
+        if arguments.insecure:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+    # a hop stands in for the target: its certificate must be for the target's name
+    return Way(name, hop.address, context, target.host)
+
+
+async def _serve(arguments: argparse.Namespace) -> int:
+    if (arguments.certificate is None) is not (arguments.private_key is None):
+        raise ValueError("--certificate and --private-key go together")
+    tls = None
+    if arguments.certificate is not None:
+        tls = server_context(arguments.certificate, arguments.private_key, None)
+    asked = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, asked.set)
+    origin = Origin()
+    bound = await origin.start(parse_address(arguments.bind), tls)
+    sys.stdout.write(f"probe origin on {bound}{'' if tls is None else ', TLS'}\n")
+    sys.stdout.flush()
+    await asked.wait()
+    await origin.close()
+    return 0

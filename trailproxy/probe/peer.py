@@ -1,0 +1,232 @@
+"""Peer: one socket and one codec, for either role. What comes is kept, nothing is mended.
+
+Window credit is returned at once, but for streams that are held: so a slow reader is
+played, and each stream's window bounds what can come.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final, cast, final
+
+from trailproxy.probe.message import Message
+from trailproxy.wire import Role, WireParams, make_codec
+from trailproxy.wire.errors import ErrorCode, code_name
+from trailproxy.wire.events import (
+    ConnectionFault,
+    DataReceived,
+    Event,
+    GoAwayReceived,
+    HeadReceived,
+    PeerSettings,
+    PongReceived,
+)
+from trailproxy.wire.fields import Fields
+
+WINDOW: Final = 65_535
+"""Octets that may come on a stream that is held: what HTTP/2 begins with (RFC 9113 6.9.2)."""
+
+_PARAMS: Final = WireParams(
+    max_concurrent_streams=256, stream_window=WINDOW, max_header_list=256 * 1024
+)
+_PIECE: Final = 16 * 1024
+
+
+class GoneError(Exception):
+    """The connection is no more; the text says why."""
+
+
+@final
+class Peer(asyncio.Protocol):
+    """One end of a connection."""
+
+    def __init__(self, role: Role, opened: Callable[["Peer", int], None] | None = None) -> None:
+        """Prepare for a socket; `opened` is told of each stream the other end opens."""
+        self._codec: Final = make_codec("native", role, _PARAMS)
+        self._opened: Final = opened
+        self._changed: Final = asyncio.Event()
+        self._messages: Final[dict[int, Message]] = {}
+        self._held: Final[dict[int, int]] = {}  # octets not paid for, of streams that are held
+        self._clock: asyncio.TimerHandle | None = None
+        self._lost: Final = asyncio.Event()
+        self._transport: asyncio.Transport
+        self.settled = False  # its SETTINGS have come
+        self.pongs = 0
+        self.going = ""  # why it takes no new streams
+        self.gone = ""  # why there is no connection any more
+
+    # -- the socket ----------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Say SETTINGS."""
+        self._transport = cast("asyncio.Transport", transport)
+        self._flush()
+        self._tick()
+
+    def data_received(self, data: bytes) -> None:
+        """Take what was read."""
+        if not self.settled and data[:7] == b"HTTP/1.":
+            self._leave("it speaks HTTP/1.1")
+            return
+        for event in self._codec.receive(data):
+            self._take(event)
+        self._flush()
+        self._changed.set()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """There is no connection any more."""
+        if self._clock is not None:
+            self._clock.cancel()
+        self._leave(str(error) if error is not None else "it closed the connection")
+        self._lost.set()
+
+    def _tick(self) -> None:
+        self._codec.replenish()
+        self._clock = asyncio.get_running_loop().call_later(1.0, self._tick)
+
+    def _leave(self, why: str) -> None:
+        self.gone = self.gone or why
+        self.going = self.going or why
+        self._transport.close()
+        self._changed.set()
+
+    def _flush(self) -> None:
+        self._transport.writelines(self._codec.take_pieces())
+
+    def _take(self, event: Event) -> None:
+        if isinstance(event, PeerSettings):
+            self.settled = True
+        elif isinstance(event, PongReceived):
+            self.pongs += 1
+        elif isinstance(event, GoAwayReceived):
+            self.going = f"GOAWAY {code_name(event.code)} {event.why}".rstrip()
+        elif isinstance(event, ConnectionFault):
+            self._leave(f"it broke HTTP/2: {event.why}")
+        else:
+            self._take_part(event)
+
+    def _take_part(self, event: Event) -> None:
+        sid = int(getattr(event, "sid", 0))
+        if isinstance(event, HeadReceived) and self._opened is not None:
+            self._messages[sid] = Message()
+            self._messages[sid].take(event)
+            self._opened(self, sid)
+            return
+        message = self._messages.get(sid)
+        if message is not None:
+            message.take(event)
+        if isinstance(event, DataReceived):
+            if sid in self._held:
+                self._held[sid] += event.credit
+            else:
+                self._codec.consumed(sid, event.credit)
+
+    @property
+    def negotiated(self) -> str:
+        """What TLS agreed on by ALPN; empty if nothing."""
+        tls = self._transport.get_extra_info("ssl_object")
+        return "" if tls is None else tls.selected_alpn_protocol() or ""
+
+    # -- to be waited for ----------------------------------------------------------------
+
+    async def until(self, true: Callable[[], object]) -> None:
+        """Wait until something is true.
+
+        Raises:
+            GoneError: it was not, and the connection went.
+        """
+        while not true():
+            if self.gone:
+                raise GoneError(self.gone)
+            self._changed.clear()
+            await self._changed.wait()
+
+    async def heard(self, sid: int) -> Message:
+        """Wait until nothing more comes on a stream, and return what came."""
+        message = self._messages[sid]
+        try:
+            await self.until(lambda: message.over)
+        except GoneError:
+            if message.head is None:
+                raise
+        return message
+
+    async def grown(self, sid: int, size: int) -> Message:
+        """Wait until a body has that many octets, or nothing more comes; return what came."""
+        message = self._messages[sid]
+        await self.until(lambda: message.over or message.size >= size)
+        return message
+
+    # -- to be said ----------------------------------------------------------------------
+
+    def open(self, head: Fields, *, end: bool, hold: bool = False) -> int:
+        """Open a stream; a stream that is held gets no window back until it is let go."""
+        sid = int(self._codec.open_stream())
+        self._messages[sid] = Message()
+        if hold:
+            self._held[sid] = 0
+        self.head(sid, head, end=end)
+        return sid
+
+    def message(self, sid: int) -> Message:
+        """Return what has come on a stream."""
+        return self._messages[sid]
+
+    def forget(self, sid: int) -> None:
+        """Keep what came on a stream no longer."""
+        self._messages.pop(sid, None)
+        self._held.pop(sid, None)
+
+    def head(self, sid: int, head: Fields, *, end: bool = False) -> None:
+        """Send a head."""
+        self._codec.send_head(sid, head, end)
+        self._flush()
+
+    async def data(self, sid: int, octets: bytes, *, end: bool = False) -> None:
+        """Send body octets, as the other end's windows let them go."""
+        message = self._messages[sid]
+        view = memoryview(octets)
+        while view:
+            await self.until(lambda: message.reset is not None or self._codec.sendable(sid) > 0)
+            if message.reset is not None:
+                return
+            size = min(len(view), int(self._codec.sendable(sid)), _PIECE)
+            last = end and size == len(view)
+            self._codec.send_data(sid, bytes(view[:size]), last)
+            self._flush()
+            view = view[size:]
+        if end and not octets:
+            self._codec.send_data(sid, b"", True)
+            self._flush()
+
+    def trailers(self, sid: int, trailers: Fields) -> None:
+        """Send trailers; they end the message."""
+        self._codec.send_trailers(sid, trailers)
+        self._flush()
+
+    def reset(self, sid: int, code: int) -> None:
+        """Break a stream off."""
+        self._codec.reset(sid, code)
+        self._flush()
+
+    def release(self, sid: int) -> None:
+        """Give back the window of a stream that was held."""
+        self._codec.consumed(sid, self._held.pop(sid, 0))
+        self._flush()
+
+    def ping(self) -> None:
+        """Ask whether the other end is there."""
+        self._codec.ping(b"trailprx")
+        self._flush()
+
+    async def close(self) -> None:
+        """Say goodbye, close, and wait until that is done."""
+        if not self.gone:
+            self._codec.goaway(self._codec.last_peer_sid, ErrorCode.NO_ERROR)
+            self._flush()
+            self._leave("we closed it")
+        await self._lost.wait()
+
+    def cut(self) -> None:
+        """Close without a word."""
+        self.gone = self.going = self.gone or "we cut it"
+        self._transport.abort()
