@@ -29,7 +29,7 @@ endif
 
 .DEFAULT_GOAL := help
 .PHONY: help run build pure test testpure testh2 contract e2e soak fuzz memcheck bench growth publish \
-	micro instructions check lint types rooms rules fmt lock tools clean
+	hops micro instructions check lint types rooms rules fmt lock tools clean
 
 help: ## list the verbs
 	@sed -n 's/^\([a-z0-9]*\):.*## /\1|/p' $(MAKEFILE_LIST) | \
@@ -89,6 +89,11 @@ growth: $(STAMP) tools ## how the cost grows with streams, connections, fields, 
 
 publish: $(STAMP) ## write the last measurements into the README, with their plots
 	$(BIN)/python -m benchmarks.publish
+
+hops: TOOLS += nginx haproxy
+hops: PACKAGES += nginx-light haproxy
+hops: $(STAMP) tools $(VENV)/.peers ## probe every other proxy found on this machine, and write docs/probe.md
+	$(BIN)/python -m benchmarks.hops
 
 micro: $(STAMP) ## each part of the codec by itself, both codecs side by side
 	$(BIN)/python -m pytest benchmarks/test_micro.py --benchmark-disable-gc --benchmark-group-by func \

@@ -97,18 +97,18 @@ def facts(saved: dict[str, Any]) -> str:
     """Say what the figures depend on; numbers only, no names of hosts or places."""
     machine = saved["machine"]
     versions = [
-        f"{name} {_number(version)}"
+        f"{name} {number(version)}"
         for name, version in saved["versions"].items()
         if name in (*SHOWN, "h2load", "nghttpd")
     ]
     return (
-        f"{machine['cpu']}, {machine['cores']} cores, Linux {_number(machine['kernel'])}, "
+        f"{machine['cpu']}, {machine['cores']} cores, Linux {number(machine['kernel'])}, "
         f"Python {machine['python']}, codec {saved['codec']}; {', '.join(versions)}. The median of "
         f"{saved['rounds']} interleaved rounds of about {saved['seconds']:g} s."
     )
 
 
-def _number(version: str) -> str:
+def number(version: str) -> str:
     found = _NUMBER.search(version)
     return found[0] if found else "of unknown version"
 
@@ -236,7 +236,7 @@ def compact(saved: str) -> str:
 
 def _nameless(saved: dict[str, Any]) -> dict[str, Any]:
     if "kernel" in saved:
-        saved["kernel"] = _number(saved["kernel"])
+        saved["kernel"] = number(saved["kernel"])
     if "trouble" in saved:
         saved["trouble"] = _PLACE.sub("...", saved["trouble"])
     return saved
