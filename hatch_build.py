@@ -47,6 +47,7 @@ COMPILED = (
     "net/balance",
     "net/clock",
     "net/connection",
+    "net/endpoint",
     "net/origin",
     "ops/access_line",
     "ops/access_log",

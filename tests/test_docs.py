@@ -356,7 +356,8 @@ def test_every_metric_is_explained() -> None:
 
 
 def test_every_outcome_of_a_dial_is_explained() -> None:
-    told = {row[0].strip("`") for row in rows(section(DOCS / "metrics.md", "Upstreams"))[1:]}
+    words = [row[0].strip("`") for row in rows(section(DOCS / "metrics.md", "Upstreams"))]
+    told = {word for word in words if not word.startswith("trailproxy_")}
     tree = ast.parse((PACKAGE / "net/dial.py").read_text("utf-8"))
     given: set[str] = {"ok"}
     for node in ast.walk(tree):

@@ -11,14 +11,24 @@ import ssl
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from trailproxy.core.address import Address, parse_address
+from trailproxy.core.address import Address, parse_address, parse_endpoint
 from trailproxy.core.hooks import HookError
+from trailproxy.net.balance import KeyOf, cookie_of, field_of, source_of
+from trailproxy.net.health import HealthParams
+from trailproxy.net.names import Spot
 from trailproxy.net.origin import OriginParams
+from trailproxy.net.outliers import OutlierParams
 from trailproxy.net.tls import TLSError, client_context, server_context
 from trailproxy.ops import tracing
 from trailproxy.ops.handling import handling
 from trailproxy.ops.settings import ListenerSettings, Settings, UpstreamSettings
 from trailproxy.ops.snapshot import wire_params
+from trailproxy.ops.upstream_settings import (
+    EndpointSettings,
+    HashBy,
+    HealthCheckSettings,
+    OutlierSettings,
+)
 from trailproxy.wire import WireParams
 
 Key = tuple[object, ...]
@@ -132,8 +142,13 @@ def _origin(settings: UpstreamSettings, codec: str, wire: WireParams) -> OriginP
         digest = _digest(tls.ca, tls.certificate, tls.private_key)
     params = OriginParams(
         name=settings.name,
-        addresses=tuple(parse_address(endpoint) for endpoint in settings.endpoints),
+        spots=tuple(map(_spot, settings.endpoints)),
         balance=settings.load_balancing,
+        hash_by=_hash_by(settings.hash_by),
+        panic=settings.panic_threshold / 100,
+        health=_health(settings.health_check),
+        outliers=_outliers(settings.outlier_detection),
+        max_streams=settings.max_streams,
         tls=context,
         server_name=None if tls is None else tls.server_name,
         connect_timeout_s=float(settings.connect_timeout),
@@ -145,6 +160,45 @@ def _origin(settings: UpstreamSettings, codec: str, wire: WireParams) -> OriginP
         wire=wire,
     )
     return OriginPlan((settings, codec, wire, digest), params)
+
+
+def _spot(endpoint: str | EndpointSettings) -> Spot:
+    if isinstance(endpoint, str):
+        return Spot(parse_endpoint(endpoint))
+    return Spot(parse_endpoint(endpoint.address), endpoint.weight)
+
+
+def _hash_by(settings: HashBy | None) -> KeyOf:
+    if settings is None:
+        return source_of
+    if settings.cookie is not None:
+        return cookie_of(settings.cookie.encode())
+    return field_of((settings.header or "").lower().encode())
+
+
+def _health(settings: HealthCheckSettings | None) -> HealthParams | None:
+    if settings is None:
+        return None
+    return HealthParams(
+        path=settings.path or "",
+        service=settings.grpc or "",
+        authority=settings.authority or "",
+        interval_s=float(settings.interval),
+        timeout_s=float(settings.timeout),
+        unhealthy_threshold=settings.unhealthy_threshold,
+        healthy_threshold=settings.healthy_threshold,
+    )
+
+
+def _outliers(settings: OutlierSettings | None) -> OutlierParams | None:
+    if settings is None:
+        return None
+    return OutlierParams(
+        consecutive_failures=settings.consecutive_failures,
+        ejection_s=float(settings.ejection_time),
+        max_ejection_s=float(settings.max_ejection_time),
+        max_ejected=settings.max_ejected / 100,
+    )
 
 
 def _digest(*names: str | None) -> bytes:

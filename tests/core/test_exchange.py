@@ -587,3 +587,14 @@ def _converse(table: Table, ending: str) -> None:
 def _alive() -> int:
     """Count the exchanges, lanes and streams that something still refers to."""
     return sum(isinstance(thing, Exchange | Lane | Stream) for thing in gc.get_objects())
+
+
+def test_an_upstream_that_wants_to_hear_how_it_ended_is_told_once() -> None:
+    table = Table()
+    for attentive in (False, True):
+        table.kitchen.attentive = attentive
+        table.client.opens(request(end=True))
+        table.server.says(head(200, end=True))
+        table.client.hears(head(200, end=True))
+        assert [record.status for record in table.kitchen.heard] == [200] * attentive
+    table.is_clean()

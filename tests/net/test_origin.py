@@ -7,16 +7,22 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from tests.support.dns import Dns
 from tests.support.frames import GET, goaway, settings_frame
+from tests.support.records import record_of
 from tests.support.table import Notebook
 from tests.support.waiting import until
 from trailproxy.core.address import Address
 from trailproxy.core.connection import Connection
 from trailproxy.core.fault import Cause, Fault
+from trailproxy.core.message import Hop, understand
 from trailproxy.core.record import Tally
 from trailproxy.core.upstream import Tenant
 from trailproxy.net.clock import CLOCK
+from trailproxy.net.names import Spot
 from trailproxy.net.origin import Origin, OriginParams
+from trailproxy.net.outliers import OutlierParams
+from trailproxy.wire.errors import ErrorCode
 from trailproxy.wire.fields import Fields
 
 
@@ -26,6 +32,14 @@ class Dials(Notebook):
     def __init__(self) -> None:
         super().__init__()
         self.dials: Counter[str] = Counter()
+        self.events: Counter[str] = Counter()
+        self.states: tuple[int, int, int] = (0, 0, 0)
+
+    def endpoint_told(self, upstream: str, event: str) -> None:
+        self.events[event] += 1
+
+    def endpoints_are(self, upstream: str, healthy: int, sick: int, ejected: int) -> None:
+        self.states = (healthy, sick, ejected)
 
     def connected(self, upstream: str, outcome: str) -> None:
         self.dials[outcome] += 1
@@ -34,9 +48,9 @@ class Dials(Notebook):
 class Guest(Tenant):
     """A tenant: it opens a stream where it is told to, or learns why there is none."""
 
-    def __init__(self, affinity: str = "") -> None:
+    def __init__(self, peer: str = "", *extra: tuple[str, str]) -> None:
         super().__init__()
-        self.affinity = affinity
+        self.asked = understand(Fields.of([*GET, *extra]), Hop(peer, "http"))
         self.connection: Connection | None = None
         self.endpoint = ""
         self.fault: Fault | None = None
@@ -101,12 +115,21 @@ async def backends() -> AsyncIterator[list[Backend]]:
 
 
 @pytest.fixture
+async def dns() -> AsyncIterator[Dns]:
+    server = Dns()
+    await server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
 def notes() -> Dials:
     return Dials()
 
 
 async def _origin(notes: Dials, *addresses: Address, **params: object) -> Origin:
-    made = OriginParams(name="app", addresses=addresses, **params)  # type: ignore[arg-type]
+    spots = tuple(Spot(address) for address in addresses)
+    made = OriginParams(**{"name": "app", "spots": spots} | params)  # type: ignore[arg-type]
     return Origin(made, notes, Tally(), CLOCK)
 
 
@@ -293,44 +316,94 @@ async def test_one_dead_endpoint_costs_nobody_a_request(
 
 
 async def test_names_are_resolved_again_and_endpoints_come_and_go(
-    notes: Dials, backends: list[Backend], monkeypatch: pytest.MonkeyPatch
+    notes: Dials, backends: list[Backend], dns: Dns
 ) -> None:
     address = await _backend(backends, settings_frame())
-    found = [["127.0.0.1"], ["127.0.0.1", "127.0.0.2"], []]
-    loop = asyncio.get_running_loop()
-
-    async def lookup(host: str, port: int, **_: object) -> list[object]:
-        ips = found.pop(0) if found else []
-        if not ips:
-            raise socket.gaierror(socket.EAI_AGAIN, "try again")
-        return [(socket.AF_INET, 1, 6, "", (ip, port)) for ip in ips]
-
-    monkeypatch.setattr(loop, "getaddrinfo", lookup)
-    origin = await _origin(notes, Address("backend.test", address.port), resolve_interval_s=0.05)
+    dns.tells("backend.test", "A", 1, "127.0.0.1")
+    origin = await _origin(notes, Address("backend.test", address.port), dns_servers=(dns.address,))
     origin.start()
     origin.lease(guest := Guest())
     assert (await guest.told()).endpoint == str(address)
-    await until(lambda: not found)
-    labels = [endpoint.label for endpoint in origin.endpoints]
-    assert labels == [str(address), f"127.0.0.2:{address.port}"], (
-        "a failing resolver changes nothing"
-    )
+    dns.tells("backend.test", "A", 1, "127.0.0.1", "127.0.0.2")
+    await until(lambda: len(origin.endpoints) == 2)
+    dns.silent = True
+    asked = dns.asked["backend.test"]
+    await until(lambda: dns.asked["backend.test"] > asked)
+    labels = {endpoint.label for endpoint in origin.endpoints}
+    assert labels == {str(address), f"127.0.0.2:{address.port}"}, "silence changes nothing"
     origin.close()
 
 
-async def test_a_name_that_stands_for_nothing_is_no_endpoint(
-    notes: Dials, monkeypatch: pytest.MonkeyPatch
+async def test_services_tell_ports_and_weights(
+    notes: Dials, backends: list[Backend], dns: Dns
 ) -> None:
-    async def lookup(*_: object, **__: object) -> list[object]:
-        raise socket.gaierror(socket.EAI_NONAME, "unknown")
+    one, other = [await _backend(backends, settings_frame()) for _ in range(2)]
+    dns.tells("one.test", "A", 60, "127.0.0.1")
+    dns.tells(
+        "_grpc._tcp.app.test",
+        "SRV",
+        60,
+        f"1 3 {one.port} one.test.",
+        f"1 1 {other.port} one.test.",
+        "2 1 9 one.test.",
+    )
+    service = Address("_grpc._tcp.app.test", is_service=True)
+    origin = await _origin(notes, service, dns_servers=(dns.address,))
+    origin.start()
+    origin.lease(guest := Guest())
+    await guest.told()
+    found = {endpoint.label: endpoint.weight for endpoint in origin.endpoints}
+    assert found == {str(one): 3, str(other): 1}
+    origin.close()
 
-    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", lookup)
-    origin = await _origin(notes, Address("nowhere.test", 1))
+
+@pytest.mark.parametrize("service", [False, True])
+async def test_a_name_that_stands_for_nothing_is_no_endpoint(
+    notes: Dials, dns: Dns, service: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    address = Address("nowhere.test", 0 if service else 1, is_service=service)
+    origin = await _origin(notes, address, dns_servers=(dns.address,))
     origin.start()
     origin.lease(guest := Guest())
     fault = (await guest.told()).fault
     assert fault is not None
     assert fault.cause is Cause.NO_ENDPOINT
+    assert f"upstream app: {address}: " in caplog.text
+    origin.close()
+
+
+async def test_a_hosts_file_will_do(notes: Dials, backends: list[Backend]) -> None:
+    address = await _backend(backends, settings_frame())
+    origin = await _origin(notes, Address("localhost", address.port))
+    origin.start()
+    origin.lease(guest := Guest())
+    assert (await guest.told()).endpoint.endswith(f":{address.port}")
+    origin.close()
+
+
+async def test_no_more_streams_are_open_than_an_upstream_may_have(
+    notes: Dials, backends: list[Backend]
+) -> None:
+    origin = await _origin(
+        notes, await _backend(backends, settings_frame()), max_streams=2, queue_limit=1
+    )
+    guests = [Guest() for _ in range(2)]
+    for guest in guests:
+        origin.lease(guest)
+        await guest.told()
+    origin.lease(patient := Guest())
+    origin.lease(late := Guest())
+    assert (await late.told()).fault is not None
+    assert late.fault is not None
+    assert late.fault.cause is Cause.QUEUE_FULL
+    assert patient.waits
+    first = guests[0].connection
+    assert first is not None
+    stream = first.find(1)
+    assert stream is not None
+    first.reset(stream, ErrorCode.CANCEL, Cause.CLIENT_RESET)
+    assert (await patient.told()).fault is None
+    assert notes.dials == {"ok": 1}
     origin.close()
 
 
@@ -345,3 +418,33 @@ async def test_a_retired_origin_closes_when_its_streams_are_over(
     assert not connection.closing
     connection.reset(next(iter(connection.streams.values())), 8, Cause.CLIENT_RESET)
     await until(lambda: origin.empty)
+
+
+async def test_an_endpoint_whose_requests_fail_is_left_alone(
+    notes: Dials, backends: list[Backend]
+) -> None:
+    addresses = [await _backend(backends, settings_frame()) for _ in range(2)]
+    origin = await _origin(notes, *addresses, outliers=OutlierParams(consecutive_failures=2))
+    assert origin.attentive
+    bad = str(addresses[0])
+    for endpoint in (bad, bad, "192.0.2.1:1"):
+        lost = {"status": 200, "dropped": Cause.UPSTREAM_RESET, "endpoint": endpoint}
+        origin.exchange_over(
+            record_of("main", "GET", "a", "/", "192.0.2.1", 0.0, False, "", **lost)
+        )
+    assert notes.events == {"ejected": 1}
+    assert notes.states == (1, 0, 1)
+    for _ in range(4):
+        origin.lease(guest := Guest())
+        assert (await guest.told()).endpoint == str(addresses[1])
+    origin.close()
+
+
+async def test_who_wants_to_hear_nothing_is_told_nothing(
+    notes: Dials, backends: list[Backend]
+) -> None:
+    origin = await _origin(notes, await _backend(backends, settings_frame()))
+    assert not origin.attentive
+    origin.exchange_over(record_of("main", "GET", "a", "/", "192.0.2.1", 0.0, False))
+    assert notes.events == {}
+    origin.close()

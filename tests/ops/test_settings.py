@@ -534,6 +534,63 @@ def test_a_match_that_is_none(match, why):
     assert refusal(WHOLE.replace("{}", match)) == f"t.yaml:6: routes[0].match{why}"
 
 
+@pytest.mark.parametrize(
+    ("upstream", "why"),
+    [
+        ("hash_by: {header: x}", ".hash_by: is of no use without load_balancing: hash"),
+        (
+            "load_balancing: hash, hash_by: {}",
+            ".hash_by: must have one of header and cookie",
+        ),
+        (
+            "load_balancing: hash, hash_by: {header: x, cookie: y}",
+            ".hash_by: must have one of header and cookie",
+        ),
+        ("health_check: {}", ".health_check: must have one of path and grpc"),
+        (
+            "health_check: {path: /, interval: 50ms}",
+            ".health_check.interval: must be 100ms or longer",
+        ),
+        ("health_check: {path: /, timeout: 0s}", ".health_check.timeout: must be longer than 0s"),
+        (
+            "health_check: {path: x}",
+            '.health_check.path: must be a path that begins with /, not "x"',
+        ),
+        (
+            "outlier_detection: {ejection_time: 0s}",
+            ".outlier_detection.ejection_time: must be longer than 0s",
+        ),
+        (
+            "outlier_detection: {ejection_time: 10m}",
+            ".outlier_detection.max_ejection_time: must not be shorter than ejection_time",
+        ),
+        (
+            "panic_threshold: 101",
+            ".panic_threshold: must be a whole number from 0 to 100, not 101",
+        ),
+        ("max_streams: 0", ".max_streams: must be a whole number from 1 to 1000000, not 0"),
+    ],
+)
+def test_an_upstream_that_is_none(upstream, why):
+    assert refusal(WHOLE.replace("name: app,", f"name: app, {upstream},")) == (
+        f"t.yaml:4: upstreams[0]{why}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "why"),
+    [
+        ('"srv:"', '"srv:": the host is missing; '),
+        ('"srv:a b"', "\"srv:a b\": 'a b' is not a host name"),
+        ("{weight: 2}", "address: is missing"),
+        ("{address: a:1, weight: 0}", "weight: must be a whole number from 1 to 1000, not 0"),
+    ],
+)
+def test_an_endpoint_that_is_none(endpoint, why):
+    text = WHOLE.replace("endpoints: [", f"endpoints: [{endpoint}, ")
+    assert why in refusal(text)
+
+
 def test_a_certificate_without_a_name():
     tls = "tls: {certificate: '', private_key: k}"
     assert refusal(WHOLE.replace('8080"', f'8080", {tls}')) == (

@@ -83,6 +83,12 @@ class Notebook(Observer):
     def connected(self, upstream: str, outcome: str) -> None:
         raise AssertionError("nobody dials at this table")
 
+    def endpoint_told(self, upstream: str, event: str) -> None:
+        raise AssertionError("nobody asks for health at this table")
+
+    def endpoints_are(self, upstream: str, healthy: int, sick: int, ejected: int) -> None:
+        raise AssertionError("nobody has endpoints at this table")
+
 
 class Peer:
     """One end of the table: it says parts, and tells what it has heard."""
@@ -195,6 +201,7 @@ class Kitchen(Upstream):
         self.core: Connection | None = None
         self.waiting: list[Tenant] = []
         self.leases = 0
+        self.heard: list[Record] = []  # what it was told of, where it is attentive
 
     def lease(self, tenant: Tenant) -> None:
         self.leases += 1
@@ -206,6 +213,9 @@ class Kitchen(Upstream):
     def cancel(self, tenant: Tenant) -> None:
         if tenant in self.waiting:
             self.waiting.remove(tenant)
+
+    def exchange_over(self, record: Record) -> None:
+        self.heard.append(record)
 
     def opens(self, core: Connection) -> None:
         """A connection is there: serve those who wait."""

@@ -6,6 +6,7 @@ from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from typing import Final
 
 _UNIX: Final = "unix:"
+_SERVICE: Final = "srv:"
 _MAX_UNIX_PATH: Final = 107  # octets; sun_path holds 108 with its closing NUL
 _MAX_PORT: Final = 65535
 _MAX_HOST: Final = 253  # characters of a DNS name
@@ -23,6 +24,7 @@ class Address:
     port: int = 0  # 0: any free one
     path: str = ""  # of the unix socket; "" for TCP
     name: str = ""  # the name that `host` was resolved from; "" when it was not
+    is_service: bool = False  # `host` is a service's name, whose records tell ports (RFC 2782)
 
     @property
     def is_unix(self) -> bool:
@@ -38,9 +40,18 @@ class Address:
         """Return the same port at the IP address `host`, which our name stands for."""
         return Address(host, self.port, name=self.host)
 
+    @property
+    def authority(self) -> str:
+        """What a request to it asks for, where nobody says otherwise."""
+        if self.is_unix:
+            return "localhost"
+        return f"{self.name}:{self.port}" if self.name else str(self)
+
     def __str__(self) -> str:
         if self.path:
             return _UNIX + self.path
+        if self.is_service:
+            return _SERVICE + self.host
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{host}:{self.port}"
 
@@ -60,6 +71,20 @@ def parse_address(text: str) -> Address:
     if port > _MAX_PORT:
         raise ValueError(f"port {port} is above {_MAX_PORT}")
     return Address(_host(match["host"]), port)
+
+
+def parse_endpoint(text: str) -> Address:
+    """Read where a backend is: an address, or `srv:` and the name of a service.
+
+    Raises:
+        ValueError: it is none of these; the text says why, for operators.
+    """
+    if text.startswith(_SERVICE):
+        return Address(_host(text.removeprefix(_SERVICE)), is_service=True)
+    address = parse_address(text)
+    if address.port == 0 and not address.is_unix:
+        raise ValueError("an endpoint needs a port that is not 0")
+    return address
 
 
 def _unix_path(path: str) -> str:

@@ -67,7 +67,7 @@ class Exchange(Tenant):
         self.up: Stream | None = None
         self.request: Final = Lane(self, stream, proxy.downstream, request.grpc)
         self.response: Final = Lane(self, None, proxy.upstream, request.grpc)
-        self.affinity = request.hop.peer
+        self.asked = request
         self.route: Route | None = None
         self._upstream: Upstream | None = None
         self._inspection: Inspection | None = None  # where the route has policies
@@ -267,6 +267,8 @@ class Exchange(Tenant):
             self._inspection.over(record)
             self._inspection = None
         self.front.proxy.finished(self)
+        if self._upstream is not None and self._upstream.attentive:
+            self._upstream.exchange_over(record)
         _let_go(self.down)
         if self.up is not None:
             _let_go(self.up)

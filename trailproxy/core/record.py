@@ -255,3 +255,11 @@ class Observer:
     def connected(self, upstream: str, outcome: str) -> None:
         """Note a dial: `ok`, `refused`, `timeout`, `tls`, `dns`, `protocol` or `error`."""
         raise NotImplementedError
+
+    def endpoint_told(self, upstream: str, event: str) -> None:
+        """Note of an endpoint: `check_passed`, `check_failed`, `ejected` or `returned`."""
+        raise NotImplementedError
+
+    def endpoints_are(self, upstream: str, healthy: int, sick: int, ejected: int) -> None:
+        """Note how many endpoints an upstream has, and how they are."""
+        raise NotImplementedError

@@ -12,14 +12,16 @@ from trailproxy.core.stream import Host, Owner
 
 if TYPE_CHECKING:
     from trailproxy.core.connection import Connection
+    from trailproxy.core.message import Request
+    from trailproxy.core.record import Record
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Tenant(Owner):
     """Who waits for a stream on an upstream connection, and then owns it."""
 
-    #: Requests with the same one go to the same endpoint, under `hash`.
-    affinity: str
+    #: What it wants; some upstreams choose by it.
+    asked: "Request"
 
     def attach(self, connection: "Connection", endpoint: str) -> None:
         """Open a stream on this connection; it has a free slot now."""
@@ -36,6 +38,8 @@ class Upstream(Host):
 
     #: The name it has in the configuration.
     name: str
+    #: Whether it wants to hear how exchanges ended.
+    attentive: bool = False
 
     def lease(self, tenant: Tenant) -> None:
         """Find the tenant a connection: now, or when a slot is free."""
@@ -44,3 +48,6 @@ class Upstream(Host):
     def cancel(self, tenant: Tenant) -> None:
         """The tenant waits no more; one that does not wait is no error."""
         raise NotImplementedError
+
+    def exchange_over(self, record: "Record") -> None:
+        """Hear how an exchange ended, if it wants to; one that was attached, perhaps."""

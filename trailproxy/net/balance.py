@@ -1,124 +1,176 @@
 """Balance: which endpoint takes the next stream.
 
-Only endpoints with a free slot are asked, so one that is being dialled again
-never holds up those that are ready; `hash` alone insists on its choice.
+Only healthy endpoints are chosen from; when too few are left, health is not believed any
+more, for the rest could not bear the load (panic). Of those, one without a free slot is
+passed over, so that an endpoint that is being dialled holds nobody up; `hash` alone
+insists on its choice.
 """
 
 import hashlib
-import random
-from typing import Final, final
+from bisect import bisect_left
+from collections.abc import Callable
+from itertools import accumulate
+from random import random
+from typing import TYPE_CHECKING, Final, final
 
-from trailproxy.core.address import Address
 from trailproxy.core.clock import Clock
-from trailproxy.net.connection import AsyncConnection
+from trailproxy.net.endpoint import Endpoint
 
-_BACKOFF_FIRST_S: Final = 0.1
-_BACKOFF_MAX_S: Final = 3.0
+if TYPE_CHECKING:
+    from trailproxy.core.message import Request
+
+KeyOf = Callable[["Request"], bytes]
+"""Returns what requests must have in common to go to one endpoint."""
+
+_POINTS: Final = 64  # on the ring, for each unit of weight
+_MOST_POINTS: Final = 1 << 16  # of all
 
 
-@final
-class Endpoint:
-    """One address, its connections, and how dialling it went."""
+def source_of(asked: "Request") -> bytes:
+    """Return the client's address."""
+    return asked.hop.peer.encode()
 
-    __slots__ = (
-        "_last",
-        "_moment",
-        "_window",
-        "address",
-        "connections",
-        "dialling",
-        "failures",
-        "label",
-        "retry_at",
-    )
 
-    def __init__(self, address: Address, window: int) -> None:
-        """Prepare for connections that advertise a connection window of `window` octets."""
-        self.address: Final = address
-        self._window: Final = window
-        self.label: Final = str(address)
-        self.connections: Final[list[AsyncConnection]] = []  # that take streams
-        self.dialling = False  # or waiting to
-        self.failures = 0  # in a row
-        self.retry_at = 0.0  # clock seconds; not before
-        self._last: AsyncConnection | None = None  # where the last stream went
-        self._moment = 0.0  # and when, in clock seconds
+def field_of(name: bytes) -> KeyOf:
+    """Return what finds the values of a field; without it, the client's address counts."""
+    return lambda asked: b"\0".join(asked.relayed.all(name)) or source_of(asked)
 
-    def failed(self, now: float) -> None:
-        """Wait longer before the next dial: doubled each time, with jitter, and bounded."""
-        delay = min(_BACKOFF_FIRST_S * 2**self.failures, _BACKOFF_MAX_S)
-        self.failures = min(self.failures + 1, 16)
-        self.retry_at = now + delay * random.uniform(0.75, 1.0)
 
-    def free_connection(self, now: float) -> AsyncConnection | None:
-        """Return the least busy connection with a free slot, or None.
+def cookie_of(name: bytes) -> KeyOf:
+    """Return what finds the value of a cookie; without it, the client's address counts."""
+    wanted = name + b"="
 
-        What one read brought stays together, and so do its answers: with 500 connections
-        of 4 streams, that saves a third of the reads and writes.
-        """
-        last = self._last if now == self._moment else None
-        if last is not None and last in self.connections and self._takes(last):
-            return last
-        best: AsyncConnection | None = None
-        for member in self.connections:
-            if not self._takes(member):
-                continue
-            if best is None or len(member.core.streams) < len(best.core.streams):
-                best = member
-        self._last = best
-        self._moment = now
-        return best
+    def find(asked: "Request") -> bytes:
+        for line in asked.relayed.all(b"cookie"):
+            for pair in line.split(b";"):
+                if pair.strip().startswith(wanted):
+                    return pair.strip()
+        return source_of(asked)
 
-    def _takes(self, member: AsyncConnection) -> bool:
-        core = member.core
-        if not core.ready or core.away or len(core.streams) >= core.codec.max_streams:
-            return False
-        # slow readers may hold most of its window: others would stall with them
-        return core.owed * 2 <= self._window
-
-    @property
-    def streams(self) -> int:
-        """How many streams are open to it."""
-        return sum([len(member.core.streams) for member in self.connections])
+    return find
 
 
 @final
 class Balance:
     """A way to choose; `name` is round_robin, least_request or hash."""
 
-    def __init__(self, name: str, clock: Clock) -> None:
+    def __init__(self, name: str, clock: Clock, panic: float = 0.5, key: KeyOf = source_of) -> None:
+        """Prepare.
+
+        Args:
+            name: the way.
+            clock: tells the moment, in which streams are kept together.
+            panic: the part of endpoints that must be healthy for health to be believed.
+            key: what `hash` goes by.
+        """
         self._name: Final = name
         self._clock: Final = clock
-        self._turn = 0
+        self._panic: Final = panic
+        self._key: Final = key
+        self._members: list[Endpoint] = []  # that may be chosen
+        self._sums: list[int] = []  # of their weights, up to each
+        self._ring: list[tuple[int, Endpoint]] = []
+        self.panics = False
 
-    def choose(self, endpoints: list[Endpoint], affinity: str) -> Endpoint | None:
+    def renew(self, endpoints: list[Endpoint]) -> None:
+        """Take up endpoints, and their health, as they are now."""
+        healthy = [endpoint for endpoint in endpoints if endpoint.healthy]
+        self.panics = len(healthy) < self._panic * len(endpoints) or not healthy
+        self._members = list(endpoints) if self.panics else healthy
+        self._sums = list(accumulate(endpoint.weight for endpoint in self._members))
+        self._ring = _ring_of(self._members) if self._name == "hash" else []
+
+    def choose(self, asked: "Request") -> Endpoint | None:
         """Return the endpoint for the next stream; None when it is known to have no free slot."""
-        if len(endpoints) == 1:
-            return endpoints[0]
+        members = self._members
+        if len(members) == 1:
+            return members[0]
         if self._name == "hash":
-            return self.prefer(endpoints, affinity)
+            return self._find(members, asked)
         now = self._clock.time()
-        return self._pick([e for e in endpoints if e.free_connection(now) is not None])
+        if self._name == "least_request" and members:
+            better = self._better_of_two(members)
+            if better.free_connection(now) is not None:
+                return better
+        free = [member for member in members if member.free_connection(now) is not None]
+        if self._name == "least_request":
+            return min(free, key=_load, default=None)
+        return _whose_turn(free)
 
-    def prefer(self, endpoints: list[Endpoint], affinity: str) -> Endpoint | None:
+    def prefer(self, asked: "Request") -> Endpoint | None:
         """Return the endpoint to dial for a stream that found no slot."""
         now = self._clock.time()
-        healthy = [e for e in endpoints if e.retry_at <= now] or endpoints
+        ready = [member for member in self._members if member.retry_at <= now] or self._members
         if self._name == "hash":
-            return max(healthy, key=lambda e: _rank(affinity, e.label), default=None)
-        return min(healthy, key=lambda e: len(e.connections), default=None)
+            return self._find(ready, asked)
+        return min(ready, key=_connections, default=None)
 
-    def _pick(self, free: list[Endpoint]) -> Endpoint | None:
-        if len(free) < 2:
-            return free[0] if free else None
-        self._turn += 1
-        start = self._turn % len(free)
-        if self._name == "round_robin":
-            return free[start]
-        # ties go round, or the first endpoint would get every stream of a quiet upstream
-        return min(free[start:] + free[:start], key=lambda e: e.streams)
+    def _better_of_two(self, members: list[Endpoint]) -> Endpoint:
+        """Draw two by weight and take the less busy: as good as the least busy of all, nearly.
+
+        Everybody who looks for the least busy sends all to one and the same; two draws do not
+        (Mitzenmacher, The Power of Two Choices in Randomized Load Balancing, 2001).
+        """
+        one, other = self._draw(members), self._draw(members)
+        if one is other:
+            place = members.index(one)
+            other = members[place - 1]
+        return one if one.load <= other.load else other
+
+    def _draw(self, members: list[Endpoint]) -> Endpoint:
+        return members[bisect_left(self._sums, random() * self._sums[-1])]
+
+    def _find(self, members: list[Endpoint], asked: "Request") -> Endpoint | None:
+        """Return the member at the first point of the ring from the key's place on."""
+        ring = self._ring
+        if not ring:
+            return None
+        place = bisect_left(ring, _point(self._key(asked)), key=_position)
+        for step in range(len(ring)):
+            endpoint = ring[(place + step) % len(ring)][1]
+            if endpoint in members:
+                return endpoint
+        return None
 
 
-def _rank(affinity: str, label: str) -> bytes:
-    """Rendezvous hashing: each pair has a rank, the highest wins, few move when one leaves."""
-    return hashlib.blake2b(f"{affinity}\0{label}".encode(), digest_size=8).digest()
+def _ring_of(members: list[Endpoint]) -> list[tuple[int, Endpoint]]:
+    """Give each member points by its weight: who leaves takes only its own requests along."""
+    total = sum([member.weight for member in members]) or 1
+    points = min(_POINTS, _MOST_POINTS / total)
+    ring = [
+        (_point(b"%s\0%d" % (member.label.encode(), number)), member)
+        for member in members
+        for number in range(max(1, int(points * member.weight)))
+    ]
+    ring.sort(key=_position)
+    return ring
+
+
+def _point(key: bytes) -> int:
+    return int.from_bytes(hashlib.blake2b(key, digest_size=8).digest())
+
+
+def _position(entry: tuple[int, Endpoint]) -> int:
+    return entry[0]
+
+
+def _load(endpoint: Endpoint) -> float:
+    return endpoint.load
+
+
+def _connections(endpoint: Endpoint) -> int:
+    return len(endpoint.connections)
+
+
+def _whose_turn(free: list[Endpoint]) -> Endpoint | None:
+    """Deal turns out by weight, evenly mixed (smooth weighted round robin)."""
+    best: Endpoint | None = None
+    total = 0
+    for endpoint in free:
+        endpoint.owed += endpoint.weight
+        total += endpoint.weight
+        if best is None or endpoint.owed > best.owed:
+            best = endpoint
+    if best is not None:
+        best.owed -= total
+    return best

@@ -52,9 +52,15 @@ class Unobserved(Observer):
     def connected(self, upstream: str, outcome: str) -> None:
         """Count nothing."""
 
+    def endpoint_told(self, upstream: str, event: str) -> None:
+        """Count nothing."""
+
+    def endpoints_are(self, upstream: str, healthy: int, sick: int, ejected: int) -> None:
+        """Count nothing."""
+
 
 @final
-class _Client(Host):
+class ClientHost(Host):
     """The host of a connection we opened."""
 
     def stream_opened(self, stream: Stream, fields: Fields, end: bool) -> None:
@@ -101,7 +107,7 @@ async def connect(
     tally = Tally()
 
     def build(_: AsyncConnection) -> Connection:
-        return _core(Role.CLIENT, Side.UPSTREAM, _Client(), params, tally)
+        return _core(Role.CLIENT, Side.UPSTREAM, ClientHost(), params, tally)
 
     connection = AsyncConnection(build, _forget, tally)
     protocol = connection.as_protocol

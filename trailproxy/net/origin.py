@@ -5,22 +5,24 @@ is ready, or waits in one queue for the next one. Connections are dialled on
 demand, never for each request, and leave when the peer says so.
 """
 
-import asyncio
 import ssl
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, final
 
-from trailproxy.core.address import Address
 from trailproxy.core.clock import Clock, Pulse
 from trailproxy.core.connection import Connection
 from trailproxy.core.fault import Cause, ours
-from trailproxy.core.record import Observer, Tally
+from trailproxy.core.record import Observer, Record, Tally
 from trailproxy.core.stream import Stream
 from trailproxy.core.upstream import Tenant, Upstream
-from trailproxy.net.balance import Balance, Endpoint
+from trailproxy.net.balance import Balance, KeyOf, source_of
 from trailproxy.net.connection import AsyncConnection
 from trailproxy.net.dial import DialError, dial
+from trailproxy.net.endpoint import Endpoint
+from trailproxy.net.health import Checks, HealthParams
+from trailproxy.net.names import Names, Spot
+from trailproxy.net.outliers import OutlierParams, Outliers
 from trailproxy.net.tasks import spawn
 from trailproxy.wire import WireParams
 from trailproxy.wire.errors import ErrorCode
@@ -32,15 +34,21 @@ class OriginParams:
     """What the connections to one upstream are like."""
 
     name: str
-    addresses: tuple[Address, ...]  # names among them are resolved, and resolved again
+    spots: tuple[Spot, ...]  # names among them are resolved, and resolved again
     balance: str = "least_request"  # or round_robin, hash
+    hash_by: KeyOf = source_of
+    panic: float = 0.5  # the part of endpoints that must be healthy for health to count
+    health: HealthParams | None = None
+    outliers: OutlierParams | None = None
     tls: ssl.SSLContext | None = None
     server_name: str | None = None  # None: the endpoint's own host
     connect_timeout_s: float = 5.0  # socket, TLS and the peer's SETTINGS together
     max_connections: int = 8  # to one endpoint
+    max_streams: int | None = None  # to all endpoints
     queue_limit: int = 4096  # tenants that wait for a slot
     queue_timeout_s: float = 10.0
-    resolve_interval_s: float = 30.0
+    resolve_interval_s: float = 30.0  # at the latest
+    dns_servers: tuple[str, ...] = ()  # none: the system's
     codec: str = "native"
     wire: WireParams = field(default_factory=WireParams)
 
@@ -58,14 +66,26 @@ class Origin(Upstream):
         self._tally: Final = tally
         self._clock: Final = clock
         self._pulse: Final = Pulse(clock, self._look)
-        self._balance: Final = Balance(params.balance, clock)
+        self._balance: Final = Balance(params.balance, clock, params.panic, params.hash_by)
+        self._names: Final = Names(
+            params.name, params.spots, params.resolve_interval_s, params.dns_servers
+        )
+        self._checks: Final = (
+            None if params.health is None else Checks(params, params.health, self._checked)
+        )
+        self._outliers: Final = (
+            None
+            if params.outliers is None
+            else Outliers(params.outliers, clock, self._went_or_came_back)
+        )
+        self.attentive = params.outliers is not None
         self._queue: Final[dict[Tenant, float]] = {}  # until when, in clock seconds; in this order
         self._retiring: Final[set[AsyncConnection]] = set()
-        self._resolver: asyncio.Task[None] | None = None
         self._unresolved = False
         self._retired = False
+        self._started = False
         self._endpoints: list[Endpoint] = []
-        self.set_addresses([a for a in params.addresses if a.is_unix or a.is_ip])
+        self.set_spots(self._names.fixed)
 
     # -- Upstream: what the core sees ----------------------------------------------------
 
@@ -85,7 +105,9 @@ class Origin(Upstream):
 
     def _attach(self, tenant: Tenant) -> bool:
         """Give the tenant a free slot, if there is one."""
-        endpoint = self._balance.choose(self._endpoints, tenant.affinity)
+        if self._is_full():
+            return False
+        endpoint = self._balance.choose(tenant.asked)
         if endpoint is None:
             return False
         connection = endpoint.free_connection(self._clock.time())
@@ -95,6 +117,10 @@ class Origin(Upstream):
             self.cancel(tenant)
         tenant.attach(connection.core, endpoint.label)
         return True
+
+    def _is_full(self) -> bool:
+        most = self.params.max_streams
+        return most is not None and sum([e.streams for e in self._endpoints]) >= most
 
     def cancel(self, tenant: Tenant) -> None:
         """The tenant waits no more; one that does not wait is no error."""
@@ -131,9 +157,7 @@ class Origin(Upstream):
             self._put_away(connection)
         if self._queue:
             self._serve_queue()
-            for tenant in self._queue:
-                self._dial_for(tenant)
-                break
+            self._dial_for_next()
         elif self._retired:
             self._retire_connections()
 
@@ -164,8 +188,10 @@ class Origin(Upstream):
 
     def _dial_for(self, tenant: Tenant) -> None:
         """Dial where the tenant would go, and wherever nothing is connected yet."""
+        if self._is_full():
+            return
         now = self._clock.time()
-        wanted = self._balance.prefer(self._endpoints, tenant.affinity)
+        wanted = self._balance.prefer(tenant.asked)
         for endpoint in self._endpoints:
             if endpoint.dialling or (endpoint is not wanted and endpoint.connections):
                 continue
@@ -177,6 +203,12 @@ class Origin(Upstream):
                 self._clock.call_later(delay, partial(self._start_dial, endpoint))
             else:
                 self._start_dial(endpoint)
+
+    def _dial_for_next(self) -> None:
+        """Dial for the one who has waited longest."""
+        for tenant in self._queue:
+            self._dial_for(tenant)
+            return
 
     def _start_dial(self, endpoint: Endpoint) -> None:
         if self._queue or endpoint.failures == 0:
@@ -222,52 +254,68 @@ class Origin(Upstream):
 
     # -- addresses -----------------------------------------------------------------------
 
-    def set_addresses(self, addresses: list[Address]) -> None:
+    def set_spots(self, spots: list[Spot]) -> None:
         """Take up the endpoints there are now; those that are gone finish what they have."""
         known = {endpoint.address: endpoint for endpoint in self._endpoints}
         window = self.params.wire.connection_window
-        self._endpoints = [
-            known.get(address) or Endpoint(address, window) for address in dict.fromkeys(addresses)
-        ]
+        self._endpoints = []
+        for spot in {spot.address: spot for spot in spots}.values():
+            endpoint = known.pop(spot.address, None) or Endpoint(spot.address, window)
+            endpoint.weight = spot.weight
+            self._endpoints.append(endpoint)
         for endpoint in known.values():
-            if endpoint not in self._endpoints:
-                self._let_all_finish(endpoint)
+            self._let_all_finish(endpoint)
+        if self._checks is not None and self._started:
+            self._checks.watch(self._endpoints)
+        self._health_changed()
 
-    def start(self) -> None:
-        """Resolve the names among the endpoints, now and again."""
-        if any(not (a.is_unix or a.is_ip) for a in self.params.addresses):
-            self._unresolved = True
-            self._resolver = spawn(self._keep_resolving(), f"resolve {self.name}")
-
-    async def _keep_resolving(self) -> None:
-        while True:
-            await self._resolve()
-            await asyncio.sleep(self.params.resolve_interval_s)
-
-    async def _resolve(self) -> None:
-        loop = asyncio.get_running_loop()
-        found: list[Address] = []
-        for address in self.params.addresses:
-            if address.is_unix or address.is_ip:
-                found.append(address)
-                continue
-            try:
-                infos = await loop.getaddrinfo(address.host, address.port, type=1)
-            except OSError:
-                # keep what the name stood for: a resolver that fails is no news of the backend
-                found += [e.address for e in self._endpoints if e.address.name == address.host]
-                continue
-            found += [address.resolved(str(info[4][0])) for info in infos]
+    def _found(self, spots: list[Spot]) -> None:
+        """Hear what the names among the endpoints stand for."""
         self._unresolved = False
-        self.set_addresses(found)
-        if found:
-            for tenant in self._queue:
-                self._dial_for(tenant)
-                break
+        self.set_spots(spots)
+        self._dial_for_next()
+        if spots:
             return
         for tenant in list(self._queue):
             self.cancel(tenant)
             tenant.lease_failed(ours(Cause.NO_ENDPOINT, f"upstream {self.name} has no address"))
+
+    def start(self) -> None:
+        """Resolve the names among the endpoints, and check their health, now and again."""
+        self._started = True
+        if self._names.any:
+            self._unresolved = True
+            self._names.start(self._found)
+        if self._checks is not None:
+            self._checks.watch(self._endpoints)
+
+    # -- health --------------------------------------------------------------------------
+
+    def exchange_over(self, record: Record) -> None:
+        """Hear how an exchange ended."""
+        if self._outliers is None:
+            return
+        for endpoint in self._endpoints:
+            if endpoint.label == record.endpoint:
+                self._outliers.judge(endpoint, record, self._endpoints)
+                return
+
+    def _checked(self, endpoint: Endpoint, healthy: bool) -> None:
+        self._observer.endpoint_told(self.name, "check_passed" if healthy else "check_failed")
+        self._health_changed()
+
+    def _went_or_came_back(self, endpoint: Endpoint) -> None:
+        self._observer.endpoint_told(self.name, "ejected" if endpoint.ejected else "returned")
+        self._health_changed()
+
+    def _health_changed(self) -> None:
+        endpoints = self._endpoints
+        self._balance.renew(endpoints)
+        sick = sum([endpoint.sick for endpoint in endpoints])
+        ejected = sum([endpoint.ejected and not endpoint.sick for endpoint in endpoints])
+        healthy = len(endpoints) - sick - ejected
+        self._observer.endpoints_are(self.name, healthy, sick, ejected)
+        self._serve_queue()
 
     # -- the end -------------------------------------------------------------------------
 
@@ -282,8 +330,10 @@ class Origin(Upstream):
     def retire(self) -> None:
         """Serve those who wait, let what is in flight finish, then close."""
         self._retired = True
-        if self._resolver is not None:
-            self._resolver.cancel()
+        self._names.stop()
+        if self._checks is not None:
+            self._checks.stop()
+        self._observer.endpoints_are(self.name, 0, 0, 0)
         if not self._queue:
             self._retire_connections()
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
-from trailproxy.core.address import Address, parse_address
+from trailproxy.core.address import Address, parse_address, parse_endpoint
 from trailproxy.core.trailers import may_trail
 from trailproxy.ops import patterns
 from trailproxy.ops.problem import Complaint, Place, did_you_mean, quote, show
@@ -18,12 +18,18 @@ if TYPE_CHECKING:
         Settings,
         UpstreamSettings,
     )
+    from trailproxy.ops.upstream_settings import (
+        HealthCheckSettings,
+        OutlierSettings,
+        UpstreamTls,
+    )
 
 _MAX_WINDOW: Final = Size(2**31 - 1)  # RFC 9113 section 6.9.1
 _FIRST_WINDOW: Final = Size(65_535)  # what a connection begins with; it cannot shrink
 _KIB: Final = Size(1024)
 
 _MIN_RESOLVE_S: Final = 1.0
+_MIN_CHECK_S: Final = 0.1
 
 
 def complaints(settings: "Settings") -> list[Complaint]:
@@ -84,15 +90,13 @@ def _collide(one: Address, other: Address) -> bool:
 def _endpoints(settings: "Settings") -> Iterator[Complaint]:
     for position, upstream in enumerate(settings.upstreams):
         place: Place = ("upstreams", position, "endpoints")
-        yield from _repeated(place, upstream.endpoints)
-        for number, text in enumerate(upstream.endpoints):
+        texts = [text if isinstance(text, str) else text.address for text in upstream.endpoints]
+        yield from _repeated(place, texts)
+        for number, text in enumerate(texts):
             try:
-                address = parse_address(text)
+                parse_endpoint(text)
             except ValueError as error:
                 yield (*place, number), f"{quote(text)}: {error}"
-                continue
-            if address.port == 0 and not address.is_unix:
-                yield (*place, number), f"{quote(text)}: an endpoint needs a port that is not 0"
 
 
 def _upstreams(settings: "Settings") -> Iterator[Complaint]:
@@ -100,16 +104,49 @@ def _upstreams(settings: "Settings") -> Iterator[Complaint]:
         place: Place = ("upstreams", position)
         if upstream.resolve_interval < _MIN_RESOLVE_S:
             yield (*place, "resolve_interval"), "must be 1s or longer"
-        if not upstream.connect_timeout:
-            yield (*place, "connect_timeout"), "must be longer than 0s"
-        if not upstream.queue_timeout:
-            yield (*place, "queue_timeout"), "must be longer than 0s"
-        tls = upstream.tls
-        if tls is not None and (tls.certificate is None) is not (tls.private_key is None):
-            given, missing = "certificate", "private_key"
-            if tls.certificate is None:
-                given, missing = missing, given
-            yield (*place, "tls", given), f"is of no use alone: {missing} is missing"
+        for key in ("connect_timeout", "queue_timeout"):
+            if not getattr(upstream, key):
+                yield (*place, key), "must be longer than 0s"
+        hash_by = upstream.hash_by
+        if hash_by is not None:
+            yield from _one_of((*place, "hash_by"), header=hash_by.header, cookie=hash_by.cookie)
+            if upstream.load_balancing != "hash":
+                yield (*place, "hash_by"), "is of no use without load_balancing: hash"
+        yield from _upstream_tls((*place, "tls"), upstream.tls)
+        yield from _health((*place, "health_check"), upstream.health_check)
+        yield from _outliers((*place, "outlier_detection"), upstream.outlier_detection)
+
+
+def _upstream_tls(place: Place, tls: "UpstreamTls | None") -> Iterator[Complaint]:
+    if tls is not None and (tls.certificate is None) is not (tls.private_key is None):
+        given, missing = "certificate", "private_key"
+        if tls.certificate is None:
+            given, missing = missing, given
+        yield (*place, given), f"is of no use alone: {missing} is missing"
+
+
+def _health(place: Place, check: "HealthCheckSettings | None") -> Iterator[Complaint]:
+    if check is not None:
+        yield from _one_of(place, path=check.path, grpc=check.grpc)
+        if check.interval < _MIN_CHECK_S:
+            yield (*place, "interval"), "must be 100ms or longer"
+        if not check.timeout:
+            yield (*place, "timeout"), "must be longer than 0s"
+
+
+def _outliers(place: Place, outliers: "OutlierSettings | None") -> Iterator[Complaint]:
+    if outliers is not None:
+        if not outliers.ejection_time:
+            yield (*place, "ejection_time"), "must be longer than 0s"
+        elif outliers.max_ejection_time < outliers.ejection_time:
+            yield (*place, "max_ejection_time"), "must not be shorter than ejection_time"
+
+
+def _one_of(place: Place, **keys: object) -> Iterator[Complaint]:
+    """Ask for one of some keys, and one alone."""
+    given = [key for key, value in keys.items() if value is not None]
+    if len(given) != 1:
+        yield place, f"must have one of {' and '.join(keys)}"
 
 
 def _targets(settings: "Settings") -> Iterator[Complaint]:

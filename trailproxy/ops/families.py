@@ -10,7 +10,12 @@ from collections.abc import Mapping
 from itertools import accumulate
 from typing import Final, NamedTuple
 
-from prometheus_client.metrics_core import CounterMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.metrics_core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
 from prometheus_client.samples import Exemplar
 
 from trailproxy.ops.counting import BUCKETS, Durations
@@ -73,6 +78,17 @@ class Counts(defaultdict[tuple[str | int, ...], int]):
         family = CounterMetricFamily(f"trailproxy_{self.name}", self.meaning, labels=self.labels)
         for key, count in self.items():
             family.add_metric([str(part) for part in key], count)
+        return family
+
+
+class Gauges(Counts):
+    """A family of numbers that go up and down."""
+
+    def family(self) -> Metric:
+        """Build the samples as Prometheus wants them."""
+        family = GaugeMetricFamily(f"trailproxy_{self.name}", self.meaning, labels=self.labels)
+        for key, value in self.items():
+            family.add_metric([str(part) for part in key], value)
         return family
 
 

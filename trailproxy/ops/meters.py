@@ -88,6 +88,14 @@ class Rare(Protocol):
         """Note a dial and its outcome."""
         ...
 
+    def endpoint_told(self, upstream: str, event: str) -> None:
+        """Note a health check, or an endpoint that was ejected or has returned."""
+        ...
+
+    def endpoints_are(self, upstream: str, healthy: int, sick: int, ejected: int) -> None:
+        """Note how many endpoints an upstream has, and how they are."""
+        ...
+
 
 @final
 class Meters(Observer):
@@ -201,3 +209,11 @@ class Meters(Observer):
     def connected(self, upstream: str, outcome: str) -> None:
         """Note a dial and its outcome."""
         self._rare.connected(upstream, outcome)
+
+    def endpoint_told(self, upstream: str, event: str) -> None:
+        """Note a health check, or an endpoint that was ejected or has returned."""
+        self._rare.endpoint_told(upstream, event)
+
+    def endpoints_are(self, upstream: str, healthy: int, sick: int, ejected: int) -> None:
+        """Note how many endpoints an upstream has, and how they are."""
+        self._rare.endpoints_are(upstream, healthy, sick, ejected)

@@ -15,7 +15,7 @@ from trailproxy.core.fault import Cause, Initiator, Side
 from trailproxy.core.record import Direction, Progress, Record, Tally
 from trailproxy.ops.access_line import grpc_name, route_name
 from trailproxy.ops.access_log import AccessLog
-from trailproxy.ops.families import METHOD, Counts, Histogram, MethodNames, Totals
+from trailproxy.ops.families import METHOD, Counts, Gauges, Histogram, MethodNames, Totals
 from trailproxy.ops.meters import Meters
 from trailproxy.wire.errors import code_name
 
@@ -120,11 +120,7 @@ class Metrics:
             "GOAWAY frames: side is the connection they passed on, direction whether the proxy "
             "received or sent them, code the error code.",
         )
-        self.connects = Counts(
-            "upstream_connects_total",
-            ("upstream", "outcome"),
-            "Connections dialled to an upstream's endpoints; every outcome but ok is a failure.",
-        )
+        self._count_upstreams()
         self.duration = Histogram(
             "request_duration_seconds",
             ("route",),
@@ -179,6 +175,24 @@ class Metrics:
         self.reloads[("ok",)] = self.reloads[("failed",)] = 0
         self.last_reload_ok = True
         self.loaded_at = loaded_at
+
+    def _count_upstreams(self) -> None:
+        self.connects = Counts(
+            "upstream_connects_total",
+            ("upstream", "outcome"),
+            "Connections dialled to an upstream's endpoints; every outcome but ok is a failure.",
+        )
+        self.endpoints = Gauges(
+            "endpoints",
+            ("upstream", "state"),
+            "Endpoints of an upstream now: healthy, sick (by what they answer to health checks) "
+            "or ejected (by what became of their requests).",
+        )
+        self.endpoint_events = Counts(
+            "endpoint_events_total",
+            ("upstream", "event"),
+            "What was told of endpoints: check_passed, check_failed, ejected, returned.",
+        )
 
     @property
     def log(self) -> AccessLog | None:
@@ -264,6 +278,15 @@ class Metrics:
     def connected(self, upstream: str, outcome: str) -> None:
         """Note a dial and its outcome."""
         self.connects[upstream, outcome] += 1
+
+    def endpoint_told(self, upstream: str, event: str) -> None:
+        """Note a health check, or an endpoint that was ejected or has returned."""
+        self.endpoint_events[upstream, event] += 1
+
+    def endpoints_are(self, upstream: str, healthy: int, sick: int, ejected: int) -> None:
+        """Note how many endpoints an upstream has, and how they are."""
+        for state, count in (("healthy", healthy), ("sick", sick), ("ejected", ejected)):
+            self.endpoints[upstream, state] = count
 
     def reloaded(self, ok: bool, at: float) -> None:
         """Note an attempt, `at` seconds since 1970, to load the configuration again."""

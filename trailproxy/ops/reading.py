@@ -13,7 +13,7 @@ import msgspec
 from trailproxy.core.fault import Cause, Side
 from trailproxy.core.record import Tally
 from trailproxy.ops.access_line import route_name
-from trailproxy.ops.families import Counts, Histogram
+from trailproxy.ops.families import Counts, Gauges, Histogram
 from trailproxy.ops.metrics import Metrics
 
 
@@ -83,7 +83,14 @@ def add_departed(metrics: Metrics, reading: Reading) -> None:
     """Add the last reading of a process that is gone: its gauges went with it."""
     open_now = {"connections": 0, "streams": 0, "parked_bytes": 0}
     tallies = {side: replace(tally, **open_now) for side, tally in reading.tallies.items()}
-    add(metrics, msgspec.structs.replace(reading, tallies=tallies, active={}))
+    families = _counts(metrics)
+    counts = {
+        name: series
+        for name, series in reading.counts.items()
+        if not isinstance(families[name], Gauges)
+    }
+    left = msgspec.structs.replace(reading, counts=counts, tallies=tallies, active={})
+    add(metrics, left)
     for route, count in reading.active.items():
         metrics.dropped[Side.UPSTREAM, Cause.WORKER_DIED, route] += count
 

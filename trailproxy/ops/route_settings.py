@@ -4,12 +4,9 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from trailproxy.ops.section import Name, Section, count, default, doc, text
+from trailproxy.ops.section import FieldName, Name, Section, count, default, doc, text
 from trailproxy.ops.units import Duration, Size
 
-_FieldName = Annotated[
-    str, text(r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$", "the name of a field, such as x-checksum")
-]
 _Path = Annotated[str, text(r"^/[!\"$->@-~]*$", "a path that begins with /, without ? or #")]
 _GrpcName = Annotated[str, text(r"^[A-Za-z_][A-Za-z0-9_.]*$", "a name such as greet.Greeter")]
 
@@ -17,7 +14,7 @@ _GrpcName = Annotated[str, text(r"^[A-Za-z_][A-Za-z0-9_.]*$", "a name such as gr
 class MatchField(Section, frozen=True, kw_only=True):
     """A field that the request head must have; by its name alone, any value will do."""
 
-    name: Annotated[_FieldName, doc("Its name.")]
+    name: Annotated[FieldName, doc("Its name.")]
     value: Annotated[str | None, doc("Its value, as it stands there.")] = None
     regex: Annotated[str | None, doc("What all of its value fits, in RE2's syntax.")] = None
 
@@ -94,22 +91,22 @@ _WHEN = "always, or only where the response says that the request succeeded, or 
 class Renamed(Section, frozen=True, kw_only=True):
     """Fields of one name get another."""
 
-    name: Annotated[_FieldName, doc("The name they have.")]
-    to: Annotated[_FieldName, doc("The name they get.")]
+    name: Annotated[FieldName, doc("The name they have.")]
+    to: Annotated[FieldName, doc("The name they get.")]
     when: Annotated[_When, doc(_WHEN)] = "always"
 
 
 class Removed(Section, frozen=True, kw_only=True):
     """Fields of a name go."""
 
-    name: Annotated[_FieldName, doc("Their name.")]
+    name: Annotated[FieldName, doc("Their name.")]
     when: Annotated[_When, doc(_WHEN)] = "always"
 
 
 class Written(Section, frozen=True, kw_only=True):
     """A field that the route writes."""
 
-    name: Annotated[_FieldName, doc("Its name.")]
+    name: Annotated[FieldName, doc("Its name.")]
     value: Annotated[
         Annotated[
             str, text(r"^([!-~]([ -~]*[!-~])?)?$", "visible ASCII, without spaces around it")

@@ -15,10 +15,11 @@ import msgspec
 from trailproxy.ops import checks, json_schema
 from trailproxy.ops.problem import Complaint, Problem, SettingsError
 from trailproxy.ops.route_settings import Match, RouteSettings, Target, Timeouts
-from trailproxy.ops.section import Address, File, Name, Section, count, default, doc, some, text
+from trailproxy.ops.section import Address, File, Name, Section, count, default, doc, some
 from trailproxy.ops.shape import complaints
 from trailproxy.ops.telemetry import AccessLogSettings, MetricsSettings, TracingSettings
 from trailproxy.ops.units import Duration, Size, decode
+from trailproxy.ops.upstream_settings import UpstreamSettings, UpstreamTls
 from trailproxy.ops.yaml_source import MAX_OCTETS, Source, read
 
 __all__ = [
@@ -70,49 +71,6 @@ class ListenerSettings(Section, frozen=True, kw_only=True):
         ListenerTls | None,
         doc("Without it, clients speak HTTP/2 in the clear, with prior knowledge."),
     ] = None
-
-
-class UpstreamTls(Section, frozen=True, kw_only=True):
-    """The TLS towards an upstream."""
-
-    ca: Annotated[File | None, doc("PEM file: who is trusted. Default: the system's CAs.")] = None
-    server_name: Annotated[
-        Annotated[str, text(r"^[A-Za-z0-9_:]([A-Za-z0-9_.:-]*[A-Za-z0-9_])?$", "a host name")]
-        | None,
-        doc("The name asked for (SNI) and verified. Default: the endpoint's host."),
-    ] = None
-    certificate: Annotated[
-        File | None, doc("PEM file: the certificate we show; needs private_key too.")
-    ] = None
-    private_key: Annotated[File | None, doc("PEM file: the key of `certificate`.")] = None
-
-
-class UpstreamSettings(Section, frozen=True, kw_only=True):
-    """A backend, at one or more endpoints."""
-
-    name: Annotated[Name, doc("What routes, metrics and logs call it.")]
-    endpoints: Annotated[
-        tuple[Address, ...],
-        some("host:port, [v6]:port or unix:/path; a name stands for all its addresses."),
-    ]
-    tls: Annotated[UpstreamTls | None, doc("Without it, HTTP/2 in the clear.")] = None
-    load_balancing: Annotated[
-        Literal["round_robin", "least_request", "hash"],
-        doc("How an endpoint is chosen; `hash` keeps a client with one endpoint."),
-    ] = "least_request"
-    connect_timeout: Annotated[
-        Duration, doc("For the socket, TLS and the peer's SETTINGS together.")
-    ] = default(Duration(5))
-    max_connections: Annotated[int, count("Connections to one endpoint.", 1, 10_000)] = 8
-    queue_limit: Annotated[int, count("Requests that may wait for a connection.", 1, 1_000_000)] = (
-        4096
-    )
-    queue_timeout: Annotated[
-        Duration, doc("How long a request waits for a connection before it gets a 503.")
-    ] = default(Duration(10))
-    resolve_interval: Annotated[
-        Duration, doc("How often names among the endpoints are resolved again; 1s at least.")
-    ] = default(Duration(30))
 
 
 class AdminSettings(Section, frozen=True, kw_only=True):

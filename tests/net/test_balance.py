@@ -1,0 +1,164 @@
+"""Balance: shares come out even, a client keeps its endpoint, the sick are passed over."""
+
+from collections import Counter
+from collections.abc import Callable
+
+import pytest
+
+from tests.support.clock import FakeClock
+from tests.support.frames import GET
+from trailproxy.core.address import Address
+from trailproxy.core.message import Hop, Request, understand
+from trailproxy.net.balance import Balance, cookie_of, field_of, source_of
+from trailproxy.net.endpoint import Endpoint
+from trailproxy.wire.fields import Fields
+
+
+def _asks(peer: str = "192.0.2.1", *extra: tuple[str, str]) -> Request:
+    return understand(Fields.of([*GET, *extra]), Hop(peer, "http"))
+
+
+class Free(Endpoint):
+    """An endpoint that always has room; its streams are what a test says."""
+
+    def __init__(self, place: int, weight: int = 1) -> None:
+        super().__init__(Address(f"192.0.2.{place}", 80), 65_535, weight)
+        self.busy = 0
+
+    def free_connection(self, now: float) -> object:  # type: ignore[override]
+        return self
+
+    @property
+    def streams(self) -> int:
+        return self.busy
+
+
+def _spread(balance: Balance, requests: int) -> Counter[str]:
+    chosen: Counter[str] = Counter()
+    for _ in range(requests):
+        endpoint = balance.choose(_asks())
+        assert endpoint is not None
+        chosen[endpoint.label] += 1
+    return chosen
+
+
+def _homes(balance: Balance, clients: int) -> dict[str, str]:
+    homes = {}
+    for number in range(clients):
+        endpoint = balance.choose(_asks(f"198.51.100.{number}"))
+        assert endpoint is not None
+        homes[str(number)] = endpoint.label
+    return homes
+
+
+def test_round_robin_deals_out_by_weight() -> None:
+    balance = Balance("round_robin", FakeClock())
+    balance.renew([Free(1, 3), Free(2), Free(3)])
+    assert _spread(balance, 50) == {"192.0.2.1:80": 30, "192.0.2.2:80": 10, "192.0.2.3:80": 10}
+
+
+def test_the_less_busy_of_two_is_taken() -> None:
+    busy, idle = Free(1), Free(2)
+    busy.busy = 5
+    balance = Balance("least_request", FakeClock())
+    balance.renew([busy, idle])
+    assert _spread(balance, 20) == {idle.label: 20}
+    busy.weight = 12  # (5 + 1) / 12 is less than (0 + 1) / 1
+    balance.renew([busy, idle])
+    assert _spread(balance, 20) == {busy.label: 20}
+
+
+def test_the_busiest_of_many_is_never_taken() -> None:
+    endpoints = [Free(place) for place in range(1, 6)]
+    endpoints[0].busy = 9
+    balance = Balance("least_request", FakeClock())
+    balance.renew(endpoints)
+    chosen = _spread(balance, 2000)
+    assert endpoints[0].label not in chosen
+    assert all(300 < count < 700 for count in chosen.values())
+
+
+def test_a_client_keeps_its_endpoint_when_others_come_and_go() -> None:
+    endpoints = [Free(place) for place in range(1, 6)]
+    balance = Balance("hash", FakeClock())
+    balance.renew(endpoints)
+    before = _homes(balance, 200)
+    assert len(set(before.values())) == 5
+    balance.renew(endpoints[1:])
+    after = _homes(balance, 200)
+    gone = endpoints[0].label
+    assert {client for client in before if before[client] != after[client]} == {
+        client for client, home in before.items() if home == gone
+    }
+
+
+def test_a_heavier_endpoint_is_home_to_more_clients() -> None:
+    balance = Balance("hash", FakeClock())
+    balance.renew([Free(1, 9), Free(2, 1)])
+    homes = Counter(_homes(balance, 250).values())
+    assert homes["192.0.2.1:80"] > 5 * homes["192.0.2.2:80"] > 0
+
+
+def test_a_ring_has_a_bound() -> None:
+    balance = Balance("hash", FakeClock())
+    balance.renew([Free(place, 1000) for place in range(1, 200)])
+    assert len(balance._ring) < 70_000
+
+
+@pytest.mark.parametrize(
+    ("key", "same", "other"),
+    [
+        (source_of, _asks("192.0.2.1", ("x-user", "b")), _asks("192.0.2.2")),
+        (
+            field_of(b"x-user"),
+            _asks("192.0.2.2", ("x-user", "a")),
+            _asks("192.0.2.1", ("x-user", "b")),
+        ),
+        (
+            cookie_of(b"sid"),
+            _asks("192.0.2.2", ("cookie", "x=1; sid=a"), ("cookie", "y=2")),
+            _asks("192.0.2.1", ("cookie", "sid=b")),
+        ),
+    ],
+)
+def test_what_makes_requests_go_to_one_endpoint(
+    key: Callable[[Request], bytes], same: Request, other: Request
+) -> None:
+    asked = _asks("192.0.2.1", ("x-user", "a"), ("cookie", "sid=a"))
+    assert key(asked) == key(same) != key(other)
+
+
+@pytest.mark.parametrize("key", [field_of(b"x-user"), cookie_of(b"sid")])
+def test_without_what_is_gone_by_the_address_counts(key: Callable[[Request], bytes]) -> None:
+    assert key(_asks("192.0.2.7", ("cookie", "other=1"))) == b"192.0.2.7"
+
+
+@pytest.mark.parametrize("name", ["round_robin", "least_request", "hash"])
+def test_the_sick_and_the_ejected_are_passed_over_until_too_many_are(name: str) -> None:
+    endpoints = [Free(place) for place in range(1, 5)]
+    balance = Balance(name, FakeClock(), panic=0.5)
+    endpoints[0].sick = True
+    endpoints[1].ejected = True
+    balance.renew(endpoints)
+    assert not balance.panics
+    assert set(_homes(balance, 100).values()) <= {endpoints[2].label, endpoints[3].label}
+    endpoints[2].sick = True
+    balance.renew(endpoints)
+    assert balance.panics
+    assert len(set(_homes(balance, 100).values())) == 4
+
+
+def test_when_nobody_is_healthy_all_are_tried() -> None:
+    endpoint = Free(1)
+    endpoint.sick = True
+    balance = Balance("round_robin", FakeClock(), panic=0.0)
+    balance.renew([endpoint])
+    assert balance.choose(_asks()) is endpoint
+
+
+@pytest.mark.parametrize("name", ["round_robin", "least_request", "hash"])
+def test_of_nobody_nobody_is_chosen(name: str) -> None:
+    balance = Balance(name, FakeClock())
+    balance.renew([])
+    assert balance.choose(_asks()) is None
+    assert balance.prefer(_asks()) is None

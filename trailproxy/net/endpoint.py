@@ -1,0 +1,108 @@
+"""Endpoint: one address of an upstream, its connections, and how it is doing.
+
+Whether it may be given streams is a matter of its health alone; whether it has room for
+one is a matter of its connections.
+"""
+
+import random
+from typing import Final, final
+
+from mypy_extensions import i64
+
+from trailproxy.core.address import Address
+from trailproxy.net.connection import AsyncConnection
+
+_BACKOFF_FIRST_S: Final = 0.1
+_BACKOFF_MAX_S: Final = 3.0
+
+
+@final
+class Endpoint:
+    """One address."""
+
+    __slots__ = (
+        "_last",
+        "_moment",
+        "_window",
+        "address",
+        "connections",
+        "dialling",
+        "ejected",
+        "ejections",
+        "failing",
+        "failures",
+        "label",
+        "owed",
+        "retry_at",
+        "returned_at",
+        "sick",
+        "weight",
+    )
+
+    def __init__(self, address: Address, window: int, weight: int = 1) -> None:
+        """Prepare for connections that advertise a connection window of `window` octets."""
+        self.address: Final = address
+        self._window: Final = window
+        self.weight = weight  # its share, beside the others'
+        self.label: Final = str(address)
+        self.connections: Final[list[AsyncConnection]] = []  # that take streams
+        self.dialling = False  # or waiting to
+        self.failures = 0  # dials, in a row
+        self.retry_at = 0.0  # clock seconds; not before
+        self.owed: i64 = 0  # turns, under round robin
+        # health
+        self.sick = False  # what it answers to health checks is wrong
+        self.ejected = False  # what it does with requests is wrong
+        self.failing: i64 = 0  # requests, in a row
+        self.ejections: i64 = 0  # that it has not made good for
+        self.returned_at = 0.0  # clock seconds, from the last one
+        # where the last stream went, and when, in clock seconds
+        self._last: AsyncConnection | None = None
+        self._moment = 0.0
+
+    def failed(self, now: float) -> None:
+        """Wait longer before the next dial: doubled each time, with jitter, and bounded."""
+        delay = min(_BACKOFF_FIRST_S * 2**self.failures, _BACKOFF_MAX_S)
+        self.failures = min(self.failures + 1, 16)
+        self.retry_at = now + delay * random.uniform(0.75, 1.0)
+
+    def free_connection(self, now: float) -> AsyncConnection | None:
+        """Return the least busy connection with a free slot, or None.
+
+        What one read brought stays together, and so do its answers: with 500 connections
+        of 4 streams, that saves a third of the reads and writes.
+        """
+        last = self._last if now == self._moment else None
+        if last is not None and last in self.connections and self._takes(last):
+            return last
+        best: AsyncConnection | None = None
+        for member in self.connections:
+            if not self._takes(member):
+                continue
+            if best is None or len(member.core.streams) < len(best.core.streams):
+                best = member
+        self._last = best
+        self._moment = now
+        return best
+
+    def _takes(self, member: AsyncConnection) -> bool:
+        core = member.core
+        if not core.ready or core.away or len(core.streams) >= core.codec.max_streams:
+            return False
+        # slow readers may hold most of its window: others would stall with them
+        return core.owed * 2 <= self._window
+
+    @property
+    def healthy(self) -> bool:
+        """Whether nothing speaks against giving it streams."""
+        return not self.sick and not self.ejected
+
+    @property
+    def streams(self) -> int:
+        """How many streams are open to it."""
+        return sum([len(member.core.streams) for member in self.connections])
+
+    @property
+    def load(self) -> float:
+        """How busy it would be with one stream more, for its weight."""
+        return (self.streams + 1) / self.weight
