@@ -30,9 +30,11 @@ from trailproxy.ops.access_log import AccessLog
 from trailproxy.ops.metrics import Metrics
 from trailproxy.ops.page import renderer
 from trailproxy.ops.reading import Reading, read
-from trailproxy.ops.settings import Settings, SettingsError, masked
+from trailproxy.ops.settings import Settings, masked
 from trailproxy.ops.snapshot import Snapshot, compile_snapshot
 from trailproxy.ops.tracing import finish, fit
+from trailproxy.reloads import Reloads
+from trailproxy.watch import Watch
 
 if TYPE_CHECKING:
     from trailproxy.ops.admin import Admin, Backstage
@@ -68,12 +70,16 @@ class App:
     """One proxy: its listeners, its origins, its admin page."""
 
     def __init__(
-        self, read: Callable[[], Settings], given: dict[Seat, socket.socket] | None = None
+        self,
+        read: Callable[[], Settings],
+        given: dict[Seat, socket.socket] | None = None,
+        watch: Watch | None = None,
     ) -> None:
         """Prepare.
 
         Args:
             read: returns the settings of now, at the start and at each reload.
+            watch: looks whether files have changed; None: nobody does.
             given: sockets that listen already, for listeners to come. Who is given sockets is
                 one of many: the addresses and the admin page are its supervisor's.
         """
@@ -88,7 +94,7 @@ class App:
         self._proxy: Final = Proxy(
             Router(()), self._metrics.meters, self._tallies, CLOCK, DateStamp(time.time)
         )
-        self._reloading: Final = asyncio.Lock()
+        self._reloads: Final = Reloads(read, self._take_up, self._metrics, watch)
         self._asked: Final = asyncio.Event()  # to stop
         self._hurried: Final = asyncio.Event()  # asked twice
         # swapped on reload
@@ -119,9 +125,7 @@ class App:
         """Serve until asked to stop, then drain. Signals: TERM and INT stop, HUP reloads."""
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(number, self._signalled)
-        self._loop.add_signal_handler(
-            signal.SIGHUP, lambda: spawn(self._reload_and_log(), "reload")
-        )
+        self._loop.add_signal_handler(signal.SIGHUP, self._reloads.begin)
         await self.finish()
 
     async def finish(self) -> None:
@@ -137,6 +141,8 @@ class App:
             origin.tick()
         for part in self._leaving:
             part.tick()
+        if self._snapshot is not None:
+            self._reloads.look(self._snapshot.settings)
         self._leaving = [part for part in self._leaving if not part.empty]
         self._loop.call_later(_TICK_S, self._tick)
 
@@ -153,8 +159,14 @@ class App:
         Raises:
             BuildError: something they name cannot be used.
         """
-        async with self._reloading:
+        async with self._reloads.lock:
             await self._apply(make_plan(settings))
+
+    async def _take_up(self, settings: Settings) -> tuple[str, ...]:
+        if processes(settings) > 1:
+            raise BuildError(["workers: more than 1 takes a restart of the proxy"])
+        await self._apply(make_plan(settings))
+        return ()
 
     async def _apply(self, plan: Plan) -> None:
         """Make the plan what runs, or change nothing.
@@ -292,32 +304,13 @@ class App:
 
     async def reload(self) -> tuple[str, ...]:
         """Read the configuration again; return what is wrong with it, nothing when it runs."""
-        async with self._reloading:
-            if self._asked.is_set():
-                return ("draining: the configuration is not read any more",)
-            try:
-                # in a thread: a large file takes its time, and exchanges are in flight
-                settings = await asyncio.to_thread(self._read)
-                if processes(settings) > 1:
-                    raise BuildError(["workers: more than 1 takes a restart of the proxy"])
-                await self._apply(make_plan(settings))
-            except (SettingsError, BuildError) as error:
-                self._metrics.reloaded(False, time.time())
-                return tuple(str(error).splitlines())
-            self._metrics.reloaded(True, time.time())
-            return ()
-
-    async def _reload_and_log(self) -> None:
-        problems = await self.reload()
-        for problem in problems:
-            _log.error("reload refused: %s", problem)
-        if not problems:
-            _log.info("reloaded")
+        return await self._reloads.reload()
 
     # -- the end -------------------------------------------------------------------------
 
     def drain(self) -> None:
         """Begin to finish: take nothing new, let what is in flight end."""
+        self._reloads.stop()
         self._asked.set()
 
     def hurry(self) -> None:

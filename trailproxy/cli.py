@@ -77,13 +77,15 @@ def _run(arguments: argparse.Namespace) -> int:
     from trailproxy.net.loop import run
     from trailproxy.ops.settings import Settings, SettingsError, load
     from trailproxy.supervisor import Supervisor
+    from trailproxy.watch import Watch
 
     def read() -> Settings:
         return load(arguments.config, os.environ)
 
     async def serve() -> None:
         alone = processes(read()) == 1
-        proxy = App(read) if alone else Supervisor(read)
+        watch = Watch(arguments.config)
+        proxy = App(read, watch=watch) if alone else Supervisor(read, watch)
         await proxy.start()
         await proxy.run()
 

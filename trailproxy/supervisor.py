@@ -28,8 +28,10 @@ from trailproxy.ops.admin import Admin
 from trailproxy.ops.metrics import Metrics
 from trailproxy.ops.page import renderer
 from trailproxy.ops.reading import add, read
-from trailproxy.ops.settings import Settings, SettingsError, masked, pack
+from trailproxy.ops.settings import Settings, masked, pack
 from trailproxy.post import Charge, Post, State
+from trailproxy.reloads import Reloads
+from trailproxy.watch import Watch
 
 _log: Final = logging.getLogger("trailproxy")
 _POLL_S: Final = 1.0  # between readings; what a worker told since is lost if it is killed
@@ -40,14 +42,21 @@ _APPLY_S: Final = 5.0  # for all workers to take a new configuration
 class Supervisor:
     """The workers, and what they share."""
 
-    def __init__(self, read_settings: Callable[[], Settings]) -> None:
-        """Prepare; `read_settings` returns those of now, at the start and at each reload."""
+    def __init__(self, read_settings: Callable[[], Settings], watch: Watch | None = None) -> None:
+        """Prepare.
+
+        Args:
+            read_settings: returns those of now, at the start and at each reload.
+            watch: looks whether files have changed; None: nobody does.
+        """
         # set once
         self._read_settings: Final = read_settings
         self._loop: Final = asyncio.get_running_loop()
         self._metrics: Final = _new_metrics()  # our own, and what is left of ended processes
         self._metrics.restarts[()] = 0  # a series from the start, so that the first one shows
-        self._reloading: Final = asyncio.Lock()
+        self._reloads: Final = Reloads(
+            read_settings, self._take_up_everywhere, self._metrics, watch
+        )
         self._asked: Final = asyncio.Event()  # to stop
         # changed by reloads
         self._claims: Final[dict[Seat, Claim]] = {}
@@ -72,9 +81,7 @@ class Supervisor:
         """Serve until asked to stop, then drain. Signals: TERM and INT stop, HUP reloads."""
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(number, self._signalled)
-        self._loop.add_signal_handler(
-            signal.SIGHUP, lambda: spawn(self._reload_and_log(), "reload")
-        )
+        self._loop.add_signal_handler(signal.SIGHUP, self._reloads.begin)
         polling = spawn(self._poll(), "poll")
         await self._asked.wait()
         await self._shut_down()
@@ -84,6 +91,8 @@ class Supervisor:
         while True:
             for post in self._posts:
                 spawn(post.refresh(), f"reading of worker {post.number}")
+            if self._settings is not None:
+                self._reloads.look(self._settings)
             await asyncio.sleep(_POLL_S)
 
     async def _refresh(self) -> None:
@@ -190,18 +199,11 @@ class Supervisor:
 
     async def reload(self) -> tuple[str, ...]:
         """Read the configuration again; return what is wrong with it, nothing when it runs."""
-        async with self._reloading:
-            if self._asked.is_set():
-                return ("draining: the configuration is not read any more",)
-            try:
-                # in a thread: a large file takes its time, and others ask meanwhile
-                settings = await asyncio.to_thread(self._read_settings)
-                await self._take_up(make_plan(settings))
-                problems = await self._tell()
-            except (SettingsError, BuildError) as error:
-                problems = tuple(str(error).splitlines())
-            self._metrics.reloaded(not problems, time.time())
-            return problems
+        return await self._reloads.reload()
+
+    async def _take_up_everywhere(self, settings: Settings) -> tuple[str, ...]:
+        await self._take_up(make_plan(settings))
+        return await self._tell()
 
     async def _tell(self) -> tuple[str, ...]:
         """Have all workers take the new configuration; return what kept which from it."""
@@ -221,17 +223,11 @@ class Supervisor:
         ]
         return tuple(sorted(refused + slow))
 
-    async def _reload_and_log(self) -> None:
-        problems = await self.reload()
-        for problem in problems:
-            _log.error("reload refused: %s", problem)
-        if not problems:
-            _log.info("reloaded")
-
     # -- the end -------------------------------------------------------------------------
 
     def drain(self) -> None:
         """Begin to finish: take nothing new, let what is in flight end."""
+        self._reloads.stop()
         self._asked.set()
 
     def _signalled(self) -> None:
@@ -242,7 +238,7 @@ class Supervisor:
         self.drain()
 
     async def _shut_down(self) -> None:
-        async with self._reloading:  # one that is under way comes to its end
+        async with self._reloads.lock:  # one that is under way comes to its end
             _log.info("draining %d workers", len(self._posts))
             for claim in self._claims.values():
                 claim.close()

@@ -1,12 +1,15 @@
 """Reload: a new file takes effect between two streams, and a bad one takes none."""
 
+import json
 import signal
 import socket
+import ssl
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+import trustme
 import yaml
 
 from tests.support.backend import RunningBackend, running_backend
@@ -203,3 +206,80 @@ def test_a_port_in_use_is_named(proxy: Proxy, tmp_path: Path):
     assert status == 1
     assert proxy.target in told
     assert "Traceback" not in told
+
+
+def _serial(address: tuple[str, int], ca: str) -> str:
+    """Return the serial number of the certificate that a new client is shown."""
+    context = ssl.create_default_context(cafile=ca)
+    context.set_alpn_protocols(["h2"])
+    with (
+        socket.create_connection(address, timeout=5) as bare,
+        context.wrap_socket(bare, server_hostname="localhost") as shown,
+    ):
+        told = shown.getpeercert()
+    assert told is not None
+    return str(told["serialNumber"])
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_certificates_that_are_replaced_are_shown_without_a_word(
+    backend: RunningBackend, start: Start, tmp_path: Path, workers: int
+):
+    authority, folder = trustme.CA(), tmp_path / "tls"
+    folder.mkdir()
+    authority.cert_pem.write_to_path(str(folder / "ca"))
+
+    def renew() -> None:
+        leaf = authority.issue_cert("localhost")
+        leaf.private_key_pem.write_to_path(str(folder / "new-key"))
+        leaf.cert_chain_pems[0].write_to_path(str(folder / "new-crt"))
+        for name in ("key", "crt"):
+            (folder / f"new-{name}").replace(folder / name)
+
+    renew()
+    tls = {"certificate": str(folder / "crt"), "private_key": str(folder / "key")}
+    proxy = start(backend.endpoint, listeners=[listener(tls=tls)], workers=workers)
+    before = _serial(proxy.address, str(folder / "ca"))
+    # what else the file says by now is not taken up with them
+    proxy.settings["routes"][0]["name"] = "another"
+    proxy.write()
+    renew()
+    eventually(
+        lambda: _serial(proxy.address, str(folder / "ca")) != before, "the new one to be shown"
+    )
+    eventually(
+        lambda: proxy.metrics().by("config_reloads_total", "outcome") == {("ok",): 1},
+        "one reload to be counted",
+    )
+    assert "another" not in json.dumps(proxy.admin("/config"))
+
+
+def test_a_certificate_that_is_none_changes_nothing(
+    backend: RunningBackend, start: Start, tmp_path: Path
+):
+    authority = trustme.CA()
+    leaf = authority.issue_cert("localhost")
+    authority.cert_pem.write_to_path(str(tmp_path / "ca"))
+    leaf.private_key_pem.write_to_path(str(tmp_path / "key"))
+    leaf.cert_chain_pems[0].write_to_path(str(tmp_path / "crt"))
+    tls = {"certificate": str(tmp_path / "crt"), "private_key": str(tmp_path / "key")}
+    proxy = start(backend.endpoint, listeners=[listener(tls=tls)])
+    before = _serial(proxy.address, str(tmp_path / "ca"))
+    (tmp_path / "crt").write_text("half of a certificate")
+    eventually(
+        lambda: proxy.metrics().total("config_reloads_total", outcome="failed") == 1,
+        "the reload to be refused",
+    )
+    assert _serial(proxy.address, str(tmp_path / "ca")) == before
+    assert "certificate" in proxy.errors
+
+
+def test_a_configuration_that_is_watched_is_taken_up(proxy: Proxy, backend: RunningBackend):
+    proxy.settings["watch"] = "all"
+    proxy.write()
+    by_admin(proxy)
+    proxy.settings["routes"][0]["name"] = "another"
+    proxy.write()
+    eventually(
+        lambda: "another" in json.dumps(proxy.admin("/config")), "the new one to be taken up"
+    )

@@ -125,6 +125,10 @@ class Settings(Section, frozen=True, kw_only=True):
     tracing: Annotated[
         TracingSettings | None, doc("Spans for a collector; needs the extra trailproxy[otlp].")
     ] = None
+    watch: Annotated[
+        Literal["certificates", "all", "off"],
+        doc("Which files are taken up when they change: certificates, or the configuration too."),
+    ] = "certificates"
     drain_timeout: Annotated[
         Duration, doc("How long exchanges in flight may go on after SIGTERM. 0s: not at all.")
     ] = default(Duration(30))
