@@ -213,6 +213,7 @@ def test_a_refused_request_is_tried_again(end: bool) -> None:
     client.hears(head(200), trailers(x="1"), sid=first)
     table.is_clean()
     assert (table.record.attempts, table.record.dropped) == (2, None)
+    assert table.kitchen.avoided == ["", "server"]
 
 
 def test_a_request_above_the_last_stream_of_a_goaway_waits_for_another_connection() -> None:

@@ -148,6 +148,19 @@ def test_the_sick_and_the_ejected_are_passed_over_until_too_many_are(name: str) 
     assert len(set(_homes(balance, 100).values())) == 4
 
 
+@pytest.mark.parametrize("name", ["round_robin", "least_request", "hash"])
+def test_who_was_turned_away_goes_elsewhere_if_there_is_elsewhere(name: str) -> None:
+    endpoints = [Free(place) for place in range(1, 4)]
+    balance = Balance(name, FakeClock())
+    balance.renew(endpoints)
+    for _ in range(30):
+        chosen = balance.choose(_asks(), endpoints[0].label)
+        assert chosen is not None
+        assert chosen is not endpoints[0]
+    balance.renew(endpoints[:1])
+    assert balance.choose(_asks(), endpoints[0].label) is endpoints[0]
+
+
 def test_when_nobody_is_healthy_all_are_tried() -> None:
     endpoint = Free(1)
     endpoint.sick = True

@@ -201,10 +201,12 @@ class Kitchen(Upstream):
         self.core: Connection | None = None
         self.waiting: list[Tenant] = []
         self.leases = 0
+        self.avoided: list[str] = []  # the endpoints its tenants had enough of
         self.heard: list[Record] = []  # what it was told of, where it is attentive
 
     def lease(self, tenant: Tenant) -> None:
         self.leases += 1
+        self.avoided.append(tenant.avoid)
         if self.core is None:
             self.waiting.append(tenant)
         else:

@@ -182,6 +182,7 @@ def _retry(exchange: "Exchange", fault: Fault) -> bool:
         return False
     exchange.watch.head_came()
     exchange.request.rewind()
+    exchange.avoid = exchange.record.endpoint
     exchange.response.source = None
     exchange.up = None
     exchange.lease()

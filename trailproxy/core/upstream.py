@@ -22,6 +22,8 @@ class Tenant(Owner):
 
     #: What it wants; some upstreams choose by it.
     asked: "Request"
+    #: The endpoint that has turned it away, if one has.
+    avoid: str = ""
 
     def attach(self, connection: "Connection", endpoint: str) -> None:
         """Open a stream on this connection; it has a free slot now."""

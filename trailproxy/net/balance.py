@@ -80,19 +80,24 @@ class Balance:
         self._sums = list(accumulate(endpoint.weight for endpoint in self._members))
         self._ring = _ring_of(self._members) if self._name == "hash" else []
 
-    def choose(self, asked: "Request") -> Endpoint | None:
-        """Return the endpoint for the next stream; None when it is known to have no free slot."""
+    def choose(self, asked: "Request", avoid: str = "") -> Endpoint | None:
+        """Return the endpoint for the next stream; None when it is known to have no free slot.
+
+        The one whose label is `avoid` is taken only where there is no other.
+        """
         members = self._members
         if len(members) == 1:
             return members[0]
         if self._name == "hash":
-            return self._find(members, asked)
+            return self._find(members, asked, avoid)
         now = self._clock.time()
         if self._name == "least_request" and members:
             better = self._better_of_two(members)
-            if better.free_connection(now) is not None:
+            if better.label != avoid and better.free_connection(now) is not None:
                 return better
         free = [member for member in members if member.free_connection(now) is not None]
+        if avoid:
+            free = [member for member in free if member.label != avoid] or free
         if self._name == "least_request":
             return min(free, key=_load, default=None)
         return _whose_turn(free)
@@ -102,7 +107,7 @@ class Balance:
         now = self._clock.time()
         ready = [member for member in self._members if member.retry_at <= now] or self._members
         if self._name == "hash":
-            return self._find(ready, asked)
+            return self._find(ready, asked, "")
         return min(ready, key=_connections, default=None)
 
     def _better_of_two(self, members: list[Endpoint]) -> Endpoint:
@@ -120,17 +125,20 @@ class Balance:
     def _draw(self, members: list[Endpoint]) -> Endpoint:
         return members[bisect_left(self._sums, random() * self._sums[-1])]
 
-    def _find(self, members: list[Endpoint], asked: "Request") -> Endpoint | None:
+    def _find(self, members: list[Endpoint], asked: "Request", avoid: str) -> Endpoint | None:
         """Return the member at the first point of the ring from the key's place on."""
         ring = self._ring
         if not ring:
             return None
         place = bisect_left(ring, _point(self._key(asked)), key=_position)
+        avoided: Endpoint | None = None
         for step in range(len(ring)):
             endpoint = ring[(place + step) % len(ring)][1]
-            if endpoint in members:
+            if endpoint.label == avoid:
+                avoided = endpoint
+            elif endpoint in members:
                 return endpoint
-        return None
+        return avoided
 
 
 def _ring_of(members: list[Endpoint]) -> list[tuple[int, Endpoint]]:

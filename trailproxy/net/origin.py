@@ -107,7 +107,7 @@ class Origin(Upstream):
         """Give the tenant a free slot, if there is one."""
         if self._is_full():
             return False
-        endpoint = self._balance.choose(tenant.asked)
+        endpoint = self._balance.choose(tenant.asked, tenant.avoid)
         if endpoint is None:
             return False
         connection = endpoint.free_connection(self._clock.time())
