@@ -2,15 +2,22 @@
 
 from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from tests.support.clock import FakeClock
-from tests.support.frames import GET
+from tests.support.frames import GET, settings_frame
 from trailproxy.core.address import Address
+from trailproxy.core.connection import Connection
+from trailproxy.core.fault import Side
 from trailproxy.core.message import Hop, Request, understand
+from trailproxy.core.record import Tally
 from trailproxy.net.balance import Balance, cookie_of, field_of, source_of
+from trailproxy.net.connection import AsyncConnection
 from trailproxy.net.endpoint import Endpoint
+from trailproxy.net.local import ClientHost, Unobserved
+from trailproxy.wire import Role, WireParams, make_codec
 from trailproxy.wire.fields import Fields
 
 
@@ -18,19 +25,26 @@ def _asks(peer: str = "192.0.2.1", *extra: tuple[str, str]) -> Request:
     return understand(Fields.of([*GET, *extra]), Hop(peer, "http"))
 
 
-class Free(Endpoint):
-    """An endpoint that always has room; its streams are what a test says."""
+def _endpoint(place: int, weight: int = 1, busy: int = 0) -> Endpoint:
+    """Return an endpoint with a connection that has room, and some streams already."""
+    endpoint = Endpoint(Address(f"192.0.2.{place}", 80), 65_535, weight)
+    connection = AsyncConnection(_never, _never, Tally())
+    codec = make_codec("native", Role.CLIENT, WireParams())
+    connection.core = Connection(codec, Side.UPSTREAM, ClientHost(), Unobserved(), Tally())
+    connection.core.wake = _nothing
+    connection.core.receive(settings_frame())
+    for _ in range(busy):
+        assert connection.core.open() is not None
+    endpoint.connections.append(connection)
+    return endpoint
 
-    def __init__(self, place: int, weight: int = 1) -> None:
-        super().__init__(Address(f"192.0.2.{place}", 80), 65_535, weight)
-        self.busy = 0
 
-    def free_connection(self, now: float) -> object:  # type: ignore[override]
-        return self
+def _never(_: AsyncConnection) -> Any:
+    raise AssertionError("there is no socket")
 
-    @property
-    def streams(self) -> int:
-        return self.busy
+
+def _nothing() -> None:
+    """Nobody writes what there is to write."""
 
 
 def _spread(balance: Balance, requests: int) -> Counter[str]:
@@ -51,15 +65,14 @@ def _homes(balance: Balance, clients: int) -> dict[str, str]:
     return homes
 
 
-def test_round_robin_deals_out_by_weight() -> None:
+async def test_round_robin_deals_out_by_weight() -> None:
     balance = Balance("round_robin", FakeClock())
-    balance.renew([Free(1, 3), Free(2), Free(3)])
+    balance.renew([_endpoint(1, 3), _endpoint(2), _endpoint(3)])
     assert _spread(balance, 50) == {"192.0.2.1:80": 30, "192.0.2.2:80": 10, "192.0.2.3:80": 10}
 
 
-def test_the_less_busy_of_two_is_taken() -> None:
-    busy, idle = Free(1), Free(2)
-    busy.busy = 5
+async def test_the_less_busy_of_two_is_taken() -> None:
+    busy, idle = _endpoint(1, busy=5), _endpoint(2)
     balance = Balance("least_request", FakeClock())
     balance.renew([busy, idle])
     assert _spread(balance, 20) == {idle.label: 20}
@@ -68,9 +81,8 @@ def test_the_less_busy_of_two_is_taken() -> None:
     assert _spread(balance, 20) == {busy.label: 20}
 
 
-def test_the_busiest_of_many_is_never_taken() -> None:
-    endpoints = [Free(place) for place in range(1, 6)]
-    endpoints[0].busy = 9
+async def test_the_busiest_of_many_is_never_taken() -> None:
+    endpoints = [_endpoint(place, busy=9 * (place == 1)) for place in range(1, 6)]
     balance = Balance("least_request", FakeClock())
     balance.renew(endpoints)
     chosen = _spread(balance, 2000)
@@ -78,8 +90,8 @@ def test_the_busiest_of_many_is_never_taken() -> None:
     assert all(300 < count < 700 for count in chosen.values())
 
 
-def test_a_client_keeps_its_endpoint_when_others_come_and_go() -> None:
-    endpoints = [Free(place) for place in range(1, 6)]
+async def test_a_client_keeps_its_endpoint_when_others_come_and_go() -> None:
+    endpoints = [_endpoint(place) for place in range(1, 6)]
     balance = Balance("hash", FakeClock())
     balance.renew(endpoints)
     before = _homes(balance, 200)
@@ -92,16 +104,16 @@ def test_a_client_keeps_its_endpoint_when_others_come_and_go() -> None:
     }
 
 
-def test_a_heavier_endpoint_is_home_to_more_clients() -> None:
+async def test_a_heavier_endpoint_is_home_to_more_clients() -> None:
     balance = Balance("hash", FakeClock())
-    balance.renew([Free(1, 9), Free(2, 1)])
+    balance.renew([_endpoint(1, 9), _endpoint(2, 1)])
     homes = Counter(_homes(balance, 250).values())
     assert homes["192.0.2.1:80"] > 5 * homes["192.0.2.2:80"] > 0
 
 
-def test_a_ring_has_a_bound() -> None:
+async def test_a_ring_has_a_bound() -> None:
     balance = Balance("hash", FakeClock())
-    balance.renew([Free(place, 1000) for place in range(1, 200)])
+    balance.renew([_endpoint(place, 1000) for place in range(1, 200)])
     assert len(balance._ring) < 70_000
 
 
@@ -121,7 +133,7 @@ def test_a_ring_has_a_bound() -> None:
         ),
     ],
 )
-def test_what_makes_requests_go_to_one_endpoint(
+async def test_what_makes_requests_go_to_one_endpoint(
     key: Callable[[Request], bytes], same: Request, other: Request
 ) -> None:
     asked = _asks("192.0.2.1", ("x-user", "a"), ("cookie", "sid=a"))
@@ -129,13 +141,13 @@ def test_what_makes_requests_go_to_one_endpoint(
 
 
 @pytest.mark.parametrize("key", [field_of(b"x-user"), cookie_of(b"sid")])
-def test_without_what_is_gone_by_the_address_counts(key: Callable[[Request], bytes]) -> None:
+async def test_without_what_is_gone_by_the_address_counts(key: Callable[[Request], bytes]) -> None:
     assert key(_asks("192.0.2.7", ("cookie", "other=1"))) == b"192.0.2.7"
 
 
 @pytest.mark.parametrize("name", ["round_robin", "least_request", "hash"])
-def test_the_sick_and_the_ejected_are_passed_over_until_too_many_are(name: str) -> None:
-    endpoints = [Free(place) for place in range(1, 5)]
+async def test_the_sick_and_the_ejected_are_passed_over_until_too_many_are(name: str) -> None:
+    endpoints = [_endpoint(place) for place in range(1, 5)]
     balance = Balance(name, FakeClock(), panic=0.5)
     endpoints[0].sick = True
     endpoints[1].ejected = True
@@ -149,8 +161,8 @@ def test_the_sick_and_the_ejected_are_passed_over_until_too_many_are(name: str) 
 
 
 @pytest.mark.parametrize("name", ["round_robin", "least_request", "hash"])
-def test_who_was_turned_away_goes_elsewhere_if_there_is_elsewhere(name: str) -> None:
-    endpoints = [Free(place) for place in range(1, 4)]
+async def test_who_was_turned_away_goes_elsewhere_if_there_is_elsewhere(name: str) -> None:
+    endpoints = [_endpoint(place) for place in range(1, 4)]
     balance = Balance(name, FakeClock())
     balance.renew(endpoints)
     for _ in range(30):
@@ -161,8 +173,8 @@ def test_who_was_turned_away_goes_elsewhere_if_there_is_elsewhere(name: str) -> 
     assert balance.choose(_asks(), endpoints[0].label) is endpoints[0]
 
 
-def test_when_nobody_is_healthy_all_are_tried() -> None:
-    endpoint = Free(1)
+async def test_when_nobody_is_healthy_all_are_tried() -> None:
+    endpoint = _endpoint(1)
     endpoint.sick = True
     balance = Balance("round_robin", FakeClock(), panic=0.0)
     balance.renew([endpoint])
@@ -170,7 +182,7 @@ def test_when_nobody_is_healthy_all_are_tried() -> None:
 
 
 @pytest.mark.parametrize("name", ["round_robin", "least_request", "hash"])
-def test_of_nobody_nobody_is_chosen(name: str) -> None:
+async def test_of_nobody_nobody_is_chosen(name: str) -> None:
     balance = Balance(name, FakeClock())
     balance.renew([])
     assert balance.choose(_asks()) is None
