@@ -18,7 +18,6 @@ from trailproxy.wire.events import (
     GoAwayReceived,
     HeadReceived,
     PeerSettings,
-    PongReceived,
 )
 from trailproxy.wire.fields import Fields
 
@@ -50,7 +49,6 @@ class Peer(asyncio.Protocol):
         self._lost: Final = asyncio.Event()
         self._transport: asyncio.Transport
         self.settled = False  # its SETTINGS have come
-        self.pongs = 0
         self.going = ""  # why it takes no new streams
         self.gone = ""  # why there is no connection any more
 
@@ -95,8 +93,6 @@ class Peer(asyncio.Protocol):
     def _take(self, event: Event) -> None:
         if isinstance(event, PeerSettings):
             self.settled = True
-        elif isinstance(event, PongReceived):
-            self.pongs += 1
         elif isinstance(event, GoAwayReceived):
             self.going = f"GOAWAY {code_name(event.code)} {event.why}".rstrip()
         elif isinstance(event, ConnectionFault):
@@ -105,7 +101,7 @@ class Peer(asyncio.Protocol):
             self._take_part(event)
 
     def _take_part(self, event: Event) -> None:
-        sid = int(getattr(event, "sid", 0))
+        sid = int(getattr(event, "sid", 0))  # of what opens the whole connection's window: none
         if isinstance(event, HeadReceived) and self._opened is not None:
             self._messages[sid] = Message()
             self._messages[sid].take(event)
@@ -211,11 +207,6 @@ class Peer(asyncio.Protocol):
     def release(self, sid: int) -> None:
         """Give back the window of a stream that was held."""
         self._codec.consumed(sid, self._held.pop(sid, 0))
-        self._flush()
-
-    def ping(self) -> None:
-        """Ask whether the other end is there."""
-        self._codec.ping(b"trailprx")
         self._flush()
 
     async def close(self) -> None:
