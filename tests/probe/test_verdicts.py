@@ -124,6 +124,15 @@ GRPC = {"content-type": "application/grpc"}
             "a message cut short looks complete",
         ),
         ([_head(), BODY], BROKEN, "no end came"),
+        ([StreamReset(1, 8)], Verdict.KEPT, ""),
+        ([StreamReset(1, 2)], Verdict.CHANGED, "CANCEL was sent, INTERNAL_ERROR came"),
+        ([_head(502, end=True, **{CASE: ""})], Verdict.KEPT, ""),
+        (
+            [_head(404, end=True, **{CASE: ""})],
+            BROKEN,
+            "the hop answered 404 in the origin's place",
+        ),
+        ([], BROKEN, "no end came"),
     ],
 )
 def test_a_message_cut_short_may_not_look_complete(
@@ -135,6 +144,7 @@ def test_a_message_cut_short_may_not_look_complete(
 def test_a_lost_connection_is_as_good_as_a_reset_where_it_was_cut() -> None:
     cut = replace(CUT, breaks=None, cuts=True)
     assert judge(cut, _came(_head(), BODY)) == (Verdict.KEPT, "")
+    assert judge(cut, _came(StreamReset(1, 2))) == (Verdict.KEPT, "")
     assert judge(cut, _came(_head(), BODY, StreamReset(1, 2))) == (Verdict.KEPT, "")
 
 

@@ -218,6 +218,5 @@ class Peer(asyncio.Protocol):
         await self._lost.wait()
 
     def cut(self) -> None:
-        """Close without a word."""
-        self.gone = self.going = self.gone or "we cut it"
-        self._transport.abort()
+        """Close without a word, behind what has been said."""
+        self._leave("we cut it")

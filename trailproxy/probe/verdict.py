@@ -62,13 +62,16 @@ def unclear(why: str) -> Judgement:
 
 def judge(script: Script, came: Message) -> Judgement:
     """Compare what came with the script."""
+    broken_off = script.breaks is not None or script.cuts
+    if broken_off and _is_loud(script.name, came):
+        return _judge_code(script, came)
     whose = judge_answer(script.name, came)
     if whose is not None:
         return whose
     for status in script.interim:
         if status not in [interim.status for interim in came.interim]:
             return broken(f"the {status} did not arrive")
-    if script.breaks is not None or script.cuts:
+    if broken_off:
         return _judge_break(script, came)
     if not came.ended:
         return _judge_no_end(came)
@@ -105,6 +108,19 @@ def _judge_break(script: Script, came: Message) -> Judgement:
         return broken("a message cut short looks complete")
     if came.reset is None and not script.cuts:
         return _judge_no_end(came)
+    return _judge_code(script, came)
+
+
+def _is_loud(case: str, came: Message) -> bool:
+    """Tell whether a hop says of what broke behind it that it broke, before any of it came."""
+    if came.head is None:
+        return came.reset is not None
+    return came.header(CASE) != case and came.head.status >= 500
+
+
+def _judge_code(script: Script, came: Message) -> Judgement:
+    if came.head is not None and came.reset is None:
+        return KEPT
     if script.breaks is not None and came.reset != script.breaks:
         sent, arrived = code_name(script.breaks), code_name(came.reset or 0)
         return changed(f"{sent} was sent, {arrived} came")
