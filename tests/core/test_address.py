@@ -2,7 +2,7 @@
 
 import pytest
 
-from trailproxy.core.address import Address, parse_address
+from trailproxy.core.address import Address, parse_address, parse_endpoint
 
 
 @pytest.mark.parametrize(
@@ -71,3 +71,42 @@ def test_what_is_no_address_is_refused_with_a_reason(text, why):
     with pytest.raises(ValueError) as refused:  # noqa: PT011 - the whole text is compared
         parse_address(text)
     assert str(refused.value) == why
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("a.test:80", Address("a.test", 80)),
+        ("unix:/run/a.sock", Address(path="/run/a.sock")),
+        ("srv:_grpc._tcp.a.test", Address("_grpc._tcp.a.test", is_service=True)),
+    ],
+)
+def test_an_endpoint_is_an_address_or_a_service(text: str, address: Address) -> None:
+    assert parse_endpoint(text) == address
+    assert str(address) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("a.test:0", "an endpoint needs a port that is not 0"),
+        ("srv:", "the host is missing"),
+        ("srv:a b", "'a b' is not a host name"),
+        ("a.test", "the port is missing"),
+    ],
+)
+def test_what_is_no_endpoint_is_refused_with_a_reason(text: str, why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        parse_endpoint(text)
+
+
+@pytest.mark.parametrize(
+    ("address", "authority"),
+    [
+        (Address("192.0.2.1", 80), "192.0.2.1:80"),
+        (Address("a.test", 80).resolved("2001:db8::1"), "a.test:80"),
+        (Address(path="/run/a.sock"), "localhost"),
+    ],
+)
+def test_a_request_to_an_address_names_it(address: Address, authority: str) -> None:
+    assert address.authority == authority
