@@ -591,6 +591,40 @@ def test_an_endpoint_that_is_none(endpoint, why):
     assert why in refusal(text)
 
 
+@pytest.mark.parametrize(
+    ("retry", "why"),
+    [
+        ("{}", ": must have on or status_codes: nothing would be tried again"),
+        (
+            "{on: [reset]}",
+            ".on: is of no use without idempotent: true, as the upstream may have done its work",
+        ),
+        (
+            "{on: [resets], idempotent: true}",
+            ".on[0]: must be 5xx, gateway-error, reset, retriable-4xx, cancelled, "
+            'deadline-exceeded, internal, resource-exhausted or unavailable, not "resets" '
+            '(did you mean "reset"?)',
+        ),
+        (
+            "{status_codes: [200], idempotent: true}",
+            ".status_codes[0]: must be a whole number from 400 to 599, not 200",
+        ),
+        (
+            "{on: [reset], idempotent: true, replay: 1MiB}",
+            ".replay: must be 128KiB at most, half of limits.stream_window",
+        ),
+        (
+            "{on: [reset], idempotent: true, attempts: 1}",
+            ".attempts: must be a whole number from 2 to 10, not 1",
+        ),
+    ],
+)
+def test_a_retry_that_is_none(retry, why):
+    assert refusal(WHOLE.replace("match: {}", f"match: {{}}, retry: {retry}")) == (
+        f"t.yaml:6: routes[0].retry{why}"
+    )
+
+
 def test_a_certificate_without_a_name():
     tls = "tls: {certificate: '', private_key: k}"
     assert refusal(WHOLE.replace('8080"', f'8080", {tls}')) == (

@@ -43,6 +43,7 @@ class Notebook(Observer):
         self.finished: list[Record] = []
         self.resets: list[tuple[Side, Initiator, ErrorCode, Progress, Cause]] = []
         self.trailer_outcomes: Counter[tuple[Direction, Outcome]] = Counter()
+        self.retries: Counter[tuple[str, str]] = Counter()
         self.trailer_losses: list[Cause] = []
         self.fields_removed = 0
         self.digests: Counter[tuple[Direction, str]] = Counter()
@@ -82,6 +83,9 @@ class Notebook(Observer):
 
     def connected(self, upstream: str, outcome: str) -> None:
         raise AssertionError("nobody dials at this table")
+
+    def retried(self, route: str, reason: str, outcome: str) -> None:
+        self.retries[reason, outcome] += 1
 
     def endpoint_told(self, upstream: str, event: str) -> None:
         raise AssertionError("nobody asks for health at this table")

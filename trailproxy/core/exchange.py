@@ -27,6 +27,7 @@ from trailproxy.core.reply import Reply, last_hop_reply
 from trailproxy.core.routing import Deadlines, OnFailure, Route
 from trailproxy.core.stream import Stream
 from trailproxy.core.summary import sum_up
+from trailproxy.core.tries import Tries
 from trailproxy.core.upstream import Tenant, Upstream
 from trailproxy.core.watch import Watch
 from trailproxy.wire.errors import ErrorCode
@@ -56,6 +57,7 @@ class Exchange(Tenant):
         "request",
         "response",
         "route",
+        "tries",
         "up",
         "watch",
     )
@@ -71,6 +73,7 @@ class Exchange(Tenant):
         self.route: Route | None = None
         self._upstream: Upstream | None = None
         self._inspection: Inspection | None = None  # where the route has policies
+        self.tries: Tries | None = None  # where it may be tried again
         self.watch = _UNHURRIED  # before there is a route
         self.farewell: tuple[Stream, int, Cause] | None = None  # a reset behind the last part
         self.finished = False
@@ -102,6 +105,8 @@ class Exchange(Tenant):
             self._inspection = route.policy.inspect(self)
             if not self._inspection.begins():
                 return
+        if route.retry is not None:
+            self.tries = Tries(self, route.retry)
         self._upstream = route.share.pick()
         record.upstream = self._upstream.name
         self.request.open(asked.relayed, end)
@@ -120,7 +125,10 @@ class Exchange(Tenant):
             return
         self.up = stream
         stream.owner = self
-        stream.feeds = self.response
+        if self.tries is None:
+            stream.feeds = self.response
+        else:
+            self.tries.attend(stream)
         self.response.source = stream
         self.record.endpoint = endpoint
         self.record.attempts += 1
@@ -135,6 +143,22 @@ class Exchange(Tenant):
             cause = self.record.dropped or Cause.STREAM_OVER
             self.farewell = (stream, ErrorCode.NO_ERROR, cause)
         self.request.attach(stream)
+
+    def leave_upstream(self) -> None:
+        """This attempt is over, and has left no trace of the response: wait for another stream."""
+        up, self.up = self.up, None
+        assert up is not None  # an attempt has a stream
+        up.connection.reset(up, ErrorCode.CANCEL, Cause.RETRIED)
+        up.release()
+        self.watch.head_came()
+        self.request.rewind()
+        self.response.source = None
+        self.avoid = self.record.endpoint
+
+    def lease_again(self) -> None:
+        """Ask for a stream after a while; by now nobody may want one."""
+        if self.up is None and not self.record.answered and not self.finished:
+            self.lease()
 
     def lease_failed(self, fault: Fault) -> None:
         """There is no connection to be had."""
@@ -211,7 +235,9 @@ class Exchange(Tenant):
 
     def lane_done(self, lane: Lane) -> None:
         """The end of one message has departed."""
-        if lane is self.request or not self.record.answered:
+        # a request that may depart again is booked when all is over
+        again = lane is self.request and self.tries is not None
+        if not again and (lane is self.request or not self.record.answered):
             self.books.lane_done(self.record, self._direction(lane), lane)
         if lane is self.request and self.response.phase == Phase.HEAD:
             self.watch.await_head(self.front.proxy.now())
@@ -266,6 +292,11 @@ class Exchange(Tenant):
         if self._inspection is not None:
             self._inspection.over(record)
             self._inspection = None
+        if self.tries is not None:
+            if request.phase == Phase.DONE:
+                self.books.lane_done(record, REQUEST, request)
+            self.tries.over()
+            self.tries = None
         self.front.proxy.finished(self)
         if self._upstream is not None and self._upstream.attentive:
             self._upstream.exchange_over(record)

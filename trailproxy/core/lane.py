@@ -56,6 +56,8 @@ class Lane(Feed):
     """One message on its way from a source to a sink."""
 
     __slots__ = (
+        "_keep",
+        "_kept",
         "_parked",
         "_tally",
         "_trailers",
@@ -94,6 +96,9 @@ class Lane(Feed):
         # which most bodies never do (0.3 µs)
         self._parked: deque[tuple[bytes, int]] | None = None
         self._trailers: Fields | None = None
+        # that departed and may have to depart again, with the credit they carry; see `keep`
+        self._kept: deque[tuple[bytes, int]] | None = None
+        self._keep: i64 = 0  # octets; how many may be kept
         self.outcome = RELAYED  # what the trailers will be called, if they depart
         # set at the beginning, where a route has policies
         self.inspection: Inspection | None = None  # looks at the body
@@ -175,7 +180,7 @@ class Lane(Feed):
         last = self.phase == Phase.ENDED
         self.moves += 1
         self.departed += size
-        self._pay(credit)
+        self._pay_or_keep(data, credit)
         sink.connection.send_data(sink.sid, data, last)
         if last:
             self._finish(END)
@@ -233,13 +238,13 @@ class Lane(Feed):
                 if room > 0:
                     # a part of the credit goes with its octets; padding goes with the last one
                     parked[0] = (data[room:], credit - room)
-                    self._depart(room, room)
+                    self._depart(data[:room], room, room)
                     connection.send_data(sid, data[:room], end=False)
                 connection.wait(self)
                 return True
             parked.popleft()
             last = not parked and self.phase == Phase.ENDED and self._trailers is None
-            self._depart(size, credit)
+            self._depart(data, size, credit)
             quantum -= size
             connection.send_data(sid, data, last)
             if last:
@@ -275,12 +280,12 @@ class Lane(Feed):
         sink.connection.send_trailers(sink.sid, trailers)
         self._finish(TRAILERS if trailers.items else END)
 
-    def _depart(self, size: i64, credit: i64) -> None:
+    def _depart(self, data: bytes, size: i64, credit: i64) -> None:
         self.moves += 1
         self.departed += size
         self.parked_bytes -= size
         self._tally.parked_bytes -= size
-        self._pay(credit)
+        self._pay_or_keep(data, credit)
 
     def _finish(self, ending: Ending) -> None:
         self.phase = Phase.DONE
@@ -315,11 +320,34 @@ class Lane(Feed):
         self._tally.parked_bytes -= self.parked_bytes
         self.parked_bytes = 0
         self._parked = None
+        self._kept = None
         self._pay(self.credit_owed)
         if self._trailers is not None:
             self._trailers = None
             assert self.owner is not None  # a lane is released when it is over, not before
             self.owner.trailers_lost(self)
+
+    # -- to another sink -----------------------------------------------------------------
+
+    def keep(self, octets: i64) -> None:
+        """Keep what departs, unpaid, for another sink; of more than `octets`, nothing is kept."""
+        self._kept = deque()
+        self._keep = octets
+
+    def _pay_or_keep(self, data: bytes, credit: i64) -> None:
+        if self._kept is None:
+            self._pay(credit)
+            return
+        self._kept.append((data, credit))
+        if self.departed > self._keep:
+            self.let_go()
+
+    def let_go(self) -> None:
+        """What has departed will not be wanted again: pay for it."""
+        kept, self._kept = self._kept, None
+        if kept is not None:
+            for _, credit in kept:
+                self._pay(credit)
 
     @property
     def over(self) -> bool:
@@ -338,23 +366,32 @@ class Lane(Feed):
 
     @property
     def replayable(self) -> bool:
-        """Whether nothing but the head has departed, so that another sink could have it all."""
-        return (
-            self.phase != Phase.ABORTED
-            and self.opened is not None
-            and self.departed == 0
-            and self.trailers_departed == 0
-        )
+        """Whether another sink could have it all: it is kept, or nothing but the head departed."""
+        if self.phase == Phase.ABORTED or self.opened is None:
+            return False
+        return self._kept is not None or (self.departed == 0 and self.trailers_departed == 0)
 
     def rewind(self) -> None:
-        """Leave a sink that took nothing, and wait for the next one."""
+        """Leave a sink, and wait for the next one; what was kept waits again."""
         self.sink = None
+        if self._kept:
+            if self._parked is None:
+                self._parked = deque()
+            self._parked.extendleft(reversed(self._kept))
+            self._kept.clear()
+            self.parked_bytes += self.departed
+            self._tally.parked_bytes += self.departed
+            self.departed = 0
+        if self.trailers_departed:
+            self._trailers = self.section
+            self.trailers_departed = 0
         if self.phase == Phase.DONE:
             self.phase = Phase.ENDED
             self.ending = None
 
     def release(self) -> None:
         """Forget the owner and both streams, so that no reference cycle is left."""
+        self.let_go()
         self.owner = None
         self.source = None
         self.sink = None

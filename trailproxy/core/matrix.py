@@ -26,6 +26,8 @@ _ATTEMPTS: Final = 3  # leases an exchange may use up; each earlier one left no 
 def upstream_gone(exchange: "Exchange", fault: Fault) -> None:
     """The upstream's stream ended before its time."""
     request, response = exchange.request, exchange.response
+    if exchange.tries is not None and exchange.tries.fault(fault):
+        return
     if response.phase == Phase.HEAD:
         if not _retry(exchange, fault):
             refuse(exchange, fault)
@@ -81,6 +83,9 @@ def expire(exchange: "Exchange", cause: Cause) -> None:
         return
     response = exchange.response
     fault = ours(cause, cause.replace("_", " "), code=ErrorCode.INTERNAL_ERROR)
+    late = cause is Cause.RESPONSE_HEAD_TIMEOUT
+    if late and exchange.tries is not None and exchange.tries.fault(fault):
+        return
     if response.phase == Phase.HEAD:
         refuse(exchange, fault)
     elif response.phase == Phase.DONE:
@@ -180,11 +185,7 @@ def _retry(exchange: "Exchange", fault: Fault) -> bool:
         return False
     if not exchange.request.replayable:
         return False
-    exchange.watch.head_came()
-    exchange.request.rewind()
-    exchange.avoid = exchange.record.endpoint
-    exchange.response.source = None
-    exchange.up = None
+    exchange.leave_upstream()
     exchange.lease()
     return True
 

@@ -69,6 +69,10 @@ class Proxy:
         del self._active[exchange]
         self.observer.exchange_finished(exchange.record)
 
+    def later(self, delay: float, exchange: Exchange) -> None:
+        """Let an exchange lease again in `delay` seconds."""
+        self._clock.call_later(delay, exchange.lease_again)
+
     def _look(self, now: float) -> bool:
         """See whose deadlines have passed."""
         for exchange in list(self._active):

@@ -256,6 +256,10 @@ class Observer:
         """Note a dial: `ok`, `refused`, `timeout`, `tls`, `dns`, `protocol` or `error`."""
         raise NotImplementedError
 
+    def retried(self, route: str, reason: str, outcome: str) -> None:
+        """Note a wish for another attempt, and what became of it, see `core.tries`."""
+        raise NotImplementedError
+
     def endpoint_told(self, upstream: str, event: str) -> None:
         """Note of an endpoint: `check_passed`, `check_failed`, `ejected` or `returned`."""
         raise NotImplementedError

@@ -12,6 +12,7 @@ from mypy_extensions import i64
 from trailproxy.core.inspection import Policy
 from trailproxy.core.matching import NOWHERE, CombinePatterns, FindPatterns, Paths, Wanted
 from trailproxy.core.record import REQUEST, Direction
+from trailproxy.core.retry import RetryPolicy
 from trailproxy.core.trailers import GENEROUS, TrailerLimits
 from trailproxy.core.upstream import Upstream
 
@@ -48,6 +49,7 @@ class Handling:
     request_limits: TrailerLimits = GENEROUS
     response_limits: TrailerLimits = GENEROUS
     policy: Policy | None = None  # what is done beyond relaying
+    retry: RetryPolicy | None = None  # what is tried again
 
 
 @final
@@ -102,6 +104,7 @@ class Route:
         handling = handling or Handling()
         self.on_failure: Final[i64] = handling.on_failure
         self.policy: Final = handling.policy
+        self.retry: Final = handling.retry
         self._request_limits: Final = handling.request_limits
         self._response_limits: Final = handling.response_limits
 

@@ -52,6 +52,9 @@ class Unobserved(Observer):
     def connected(self, upstream: str, outcome: str) -> None:
         """Count nothing."""
 
+    def retried(self, route: str, reason: str, outcome: str) -> None:
+        """Count nothing."""
+
     def endpoint_told(self, upstream: str, event: str) -> None:
         """Count nothing."""
 

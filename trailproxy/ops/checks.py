@@ -193,6 +193,24 @@ def _pattern(place: Place, pattern: str | None) -> Iterator[Complaint]:
             yield place, f"{quote(pattern)}: {why}"
 
 
+def _retries(settings: "Settings") -> Iterator[Complaint]:
+    most = Size(settings.limits.stream_window // 2)
+    for position, route in enumerate(settings.routes):
+        retry = route.retry
+        if retry is None:
+            continue
+        place: Place = ("routes", position, "retry")
+        if not retry.on and not retry.status_codes:
+            yield place, "must have on or status_codes: nothing would be tried again"
+        elif not retry.idempotent:
+            why = "is of no use without idempotent: true, as the upstream may have done its work"
+            yield (*place, "on" if retry.on else "status_codes"), why
+        for key in ("peek", "replay"):
+            # what waits here is not paid for: beyond the window, nothing would move any more
+            if getattr(retry, key) > most:
+                yield (*place, key), f"must be {most} at most, half of limits.stream_window"
+
+
 def _trailers(settings: "Settings") -> Iterator[Complaint]:
     for position, route in enumerate(settings.routes):
         for direction in ("request", "response"):
@@ -237,6 +255,7 @@ _CHECKS: Final[tuple[Callable[["Settings"], Iterator[Complaint]], ...]] = (
     _upstreams,
     _targets,
     _matches,
+    _retries,
     _trailers,
     _limits,
 )

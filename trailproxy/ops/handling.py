@@ -13,6 +13,7 @@ from trailproxy.core.routing import Handling, OnFailure
 from trailproxy.core.rules import Names, Put, Remove, Rename, Rules, TrailerRules
 from trailproxy.core.timing import ServerTiming
 from trailproxy.core.trailers import TrailerLimits
+from trailproxy.ops.retry_settings import retry_policy
 from trailproxy.ops.route_settings import MessageTrailers, RouteSettings, Written
 from trailproxy.wire.field import Field
 
@@ -36,6 +37,7 @@ def handling(settings: RouteSettings) -> Handling:
         request_limits=_limits(trailers.request),
         response_limits=_limits(trailers.response),
         policy=Policy(inspectors) if inspectors else None,
+        retry=retry_policy(settings.retry),
     )
 
 

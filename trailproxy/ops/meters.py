@@ -88,6 +88,10 @@ class Rare(Protocol):
         """Note a dial and its outcome."""
         ...
 
+    def retried(self, route: str, reason: str, outcome: str) -> None:
+        """Note a wish for another attempt, and what became of it."""
+        ...
+
     def endpoint_told(self, upstream: str, event: str) -> None:
         """Note a health check, or an endpoint that was ejected or has returned."""
         ...
@@ -209,6 +213,10 @@ class Meters(Observer):
     def connected(self, upstream: str, outcome: str) -> None:
         """Note a dial and its outcome."""
         self._rare.connected(upstream, outcome)
+
+    def retried(self, route: str, reason: str, outcome: str) -> None:
+        """Note a wish for another attempt, and what became of it."""
+        self._rare.retried(route, reason, outcome)
 
     def endpoint_told(self, upstream: str, event: str) -> None:
         """Note a health check, or an endpoint that was ejected or has returned."""

@@ -188,6 +188,12 @@ class Metrics:
             "Endpoints of an upstream now: healthy, sick (by what they answer to health checks) "
             "or ejected (by what became of their requests).",
         )
+        self.retries = Counts(
+            "retries_total",
+            ("route", "reason", "outcome"),
+            "Wishes for another attempt, by what asked for it and what became of it: tried, "
+            "succeeded, exhausted, over_budget, or not_kept (the request was too large).",
+        )
         self.endpoint_events = Counts(
             "endpoint_events_total",
             ("upstream", "event"),
@@ -278,6 +284,10 @@ class Metrics:
     def connected(self, upstream: str, outcome: str) -> None:
         """Note a dial and its outcome."""
         self.connects[upstream, outcome] += 1
+
+    def retried(self, route: str, reason: str, outcome: str) -> None:
+        """Note a wish for another attempt, and what became of it."""
+        self.retries[route_name(route), reason, outcome] += 1
 
     def endpoint_told(self, upstream: str, event: str) -> None:
         """Note a health check, or an endpoint that was ejected or has returned."""

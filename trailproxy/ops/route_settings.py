@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from trailproxy.ops.retry_settings import RetrySettings
 from trailproxy.ops.section import FieldName, Name, Section, count, default, doc, text
 from trailproxy.ops.units import Duration, Size
 
@@ -164,6 +165,10 @@ class RouteSettings(Section, frozen=True, kw_only=True):
         ),
     ]
     timeouts: Annotated[Timeouts, doc("How long an exchange may take.")] = default(Timeouts())
+    retry: Annotated[
+        RetrySettings | None,
+        doc("What is tried again. Default: what the upstream has certainly not touched."),
+    ] = None
     on_upstream_failure: Annotated[
         Literal["trailers", "reset"] | None,
         doc(

@@ -11,6 +11,7 @@ from trailproxy.core.routing import Deadlines, Route, Router, Share
 from trailproxy.core.upstream import Upstream
 from trailproxy.ops import patterns
 from trailproxy.ops.handling import handling
+from trailproxy.ops.retry_settings import RetrySettings
 from trailproxy.ops.route_settings import MatchField
 from trailproxy.ops.settings import Duration, Limits, Match, RouteSettings, Settings
 from trailproxy.wire import WireParams
@@ -51,7 +52,7 @@ def _route(settings: RouteSettings, upstreams: Mapping[str, Upstream]) -> Route:
         share=share,
         wanted=_wanted(settings.match),
         deadlines=Deadlines(
-            response_head=_limit(timeouts.response_head),
+            response_head=_first(timeouts.response_head, settings.retry),
             idle=_limit(timeouts.idle),
             total=_limit(timeouts.total),
         ),
@@ -90,6 +91,13 @@ def _will_do(field: MatchField) -> Callable[[bytes], object] | None:
     if field.regex is not None:
         return patterns.whole(field.regex)
     return None if field.value is None else field.value.encode().__eq__
+
+
+def _first(response_head: Duration, retry: RetrySettings | None) -> float | None:
+    """Return how long one attempt may take to its response head."""
+    per_try = None if retry is None else _limit(retry.per_try_timeout)
+    limits = [limit for limit in (_limit(response_head), per_try) if limit is not None]
+    return min(limits, default=None)
 
 
 def _limit(duration: Duration) -> float | None:
