@@ -4,6 +4,8 @@ The rooms, and who may import whom (a test enforces it)::
 
     app, cli, demo      where all rooms meet
     supervisor, worker  the same in several processes: post, control
+    reloads, watch      when the configuration is taken up anew
+    probe               a client and an origin that tell what a path keeps; not of the proxy
     net | ops           sockets and TLS | what operators write and see
     core                what a proxy does; synchronous, no sockets, no asyncio
     wire                bytes to events and back; no policy, no clock
@@ -23,7 +25,9 @@ ending                  how a lane ended
 fault                   what went wrong, and whose it is
 record                  what happened in an exchange
 snapshot                the compiled configuration
-origin                  the connections to one upstream
+origin                  the connections to one upstream; of `probe`: the server behind the hop
+endpoint                one address of an upstream
+attempt                 one stream to an upstream for an exchange; a retry is another
 worker / post           one of several processes / its place, and whichever process has it
 reading                 what the meters of a process show at one moment
 """
