@@ -155,6 +155,7 @@ def test_nobody_there_is_told_in_one_line() -> None:
         (["ftp://a/"], "'ftp://a/' is no URL such as https://host:port/path"),
         (["https://a/", "--ca", "/nowhere"], "/nowhere: No such file or directory"),
         (["--serve", "--certificate", "x"], "--certificate and --private-key go together"),
+        (["http://a/b c"], "unusable :path '/b c' cannot be sent"),
         (["--serve", "--bind", "1"], "the port is missing"),
     ],
 )

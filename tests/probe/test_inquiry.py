@@ -181,11 +181,15 @@ async def test_nobody_there_is_no_finding(serve: Serve) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["localhost:1", "ftp://a/", "http://", "http://me@a/", "http://a:99999/", "https://a b/"]
+    "url",
+    [
+        *("localhost:1", "ftp://a/", "http://", "http://me@a/", "http://a:99999/", "https://a b/"),
+        *("http://a/b c", "http://a/\x7f"),
+    ],
 )
 def test_a_url_that_is_none(url: str) -> None:
-    with pytest.raises(ValueError, match=r"no URL such as|port|host name"):
-        assert Target.of(url).address
+    with pytest.raises(ValueError, match=r"no URL such as|port|host name|unusable :path"):
+        Target.of(url)
 
 
 @pytest.mark.parametrize(

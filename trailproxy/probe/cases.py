@@ -42,8 +42,7 @@ class Case:
 
 def _script(script: Script) -> Run:
     async def run(client: Client) -> Told:
-        peer = await client.peer()
-        sid = await client.ask(script.name, script.method, hold=script.slow)
+        peer, sid = await client.ask(script.name, script.method, hold=script.slow)
         if script.slow:
             await _fill(peer, sid)
         came = await peer.heard(sid)
@@ -175,8 +174,7 @@ async def _has_trailers(client: Client) -> Told:
 
 
 async def _reads_slowly(client: Client) -> Told:
-    peer = await client.peer()
-    sid = await client.ask("hello", hold=True)
+    peer, sid = await client.ask("hello", hold=True)
     await _fill(peer, sid)
     came = await peer.heard(sid)
     if not came.ended:
@@ -187,10 +185,11 @@ async def _reads_slowly(client: Client) -> Told:
 
 
 async def _cancels(client: Client) -> Told:
-    peer = await client.peer()
-    peer.reset(await client.ask("hello"), ErrorCode.CANCEL)
-    again = await peer.heard(await client.ask("hello"))
-    if await client.peer() is not peer:
+    peer, sid = await client.ask("hello")
+    peer.reset(sid, ErrorCode.CANCEL)
+    other, sid = await client.ask("hello")
+    again = await other.heard(sid)
+    if other is not peer or peer.going:
         return again.tell(), broken("a CANCEL cost the connection")
     return again.tell(), KEPT if again.ended else broken("after a CANCEL no whole answer came")
 

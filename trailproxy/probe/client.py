@@ -12,7 +12,7 @@ from trailproxy.probe.message import Message
 from trailproxy.probe.peer import GoneError, Peer
 from trailproxy.probe.script import CASE, body
 from trailproxy.wire import Role
-from trailproxy.wire.fields import Fields
+from trailproxy.wire.fields import Fields, Kind
 
 _PORTS: Final = {"http": 80, "https": 443}
 
@@ -30,18 +30,28 @@ class NoHttp2Error(Exception):
 @final
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What is asked for: the parts of a URL."""
+    """What is asked for: the parts of a URL.
+
+    Raises:
+        ValueError: no request can be made of them; the text says why.
+    """
 
     scheme: str
     authority: str
     path: str
+
+    def __post_init__(self) -> None:
+        _ = self.address  # for its ValueError
+        why = Fields.of(self.pseudo("GET")).fault(Kind.REQUEST)
+        if why:
+            raise ValueError(f"{why} cannot be sent")
 
     @classmethod
     def of(cls, url: str) -> "Target":
         """Read a URL.
 
         Raises:
-            ValueError: it is none, or not of http or https; the text says what it should be.
+            ValueError: it is none, or none of http or https; the text says what is wrong.
         """
         parts = urlsplit(url)
         if parts.scheme not in _PORTS or not parts.netloc or "@" in parts.netloc:
@@ -49,13 +59,18 @@ class Target:
         query = f"?{parts.query}" if parts.query else ""
         return cls(parts.scheme, parts.netloc, (parts.path or "/") + query)
 
+    def pseudo(self, method: str) -> list[tuple[str, str]]:
+        """Return the first fields of a request."""
+        return [
+            (":method", method),
+            (":scheme", self.scheme),
+            (":authority", self.authority),
+            (":path", self.path),
+        ]
+
     @property
     def address(self) -> Address:
-        """Where it is.
-
-        Raises:
-            ValueError: its port or its host is none.
-        """
+        """Where it is."""
         host, _, port = self.authority.rpartition(":")
         if not port.isdigit() or port.endswith("]"):
             return parse_address(f"{self.authority}:{_PORTS[self.scheme]}")
@@ -97,6 +112,7 @@ class Client:
         Raises:
             UnreachableError: there is none to be had.
             NoHttp2Error: whoever is there speaks something else.
+            GoneError: whoever is there takes no streams.
         """
         if self._stranger is not None:
             raise self._stranger  # asked once, and not again for every case
@@ -104,6 +120,8 @@ class Client:
             await self.close()
             self._peer = await self._dial()
             await self._greet(self._peer)
+            if self._peer.going:
+                raise GoneError(self._peer.going)
         return self._peer
 
     async def _dial(self) -> Peer:
@@ -140,12 +158,8 @@ class Client:
 
     def head(self, case: str, method: str, extra: Extra = ()) -> Fields:
         """Return the head of a request that asks for a case."""
-        target = self._target
         pairs = [
-            (":method", method),
-            (":scheme", target.scheme),
-            (":authority", target.authority),
-            (":path", target.path),
+            *self._target.pseudo(method),
             ("te", "trailers"),
             (CASE, case),
             ("user-agent", "trailproxy-probe"),
@@ -156,19 +170,22 @@ class Client:
 
     async def ask(
         self, case: str, method: str = "GET", extra: Extra = (), *, hold: bool = False
-    ) -> int:
-        """Send a request that is over at once; gRPC sends an empty message."""
+    ) -> tuple[Peer, int]:
+        """Send a request that is over at once; gRPC sends an empty message.
+
+        Return its stream, and the connection that has it: the next may be another.
+        """
         peer = await self.peer()
         if not self.grpc:
-            return peer.open(self.head(case, method, extra), end=True, hold=hold)
+            return peer, peer.open(self.head(case, method, extra), end=True, hold=hold)
         sid = peer.open(self.head(case, "POST", extra), end=False, hold=hold)
         await peer.data(sid, body(5), end=True)
-        return sid
+        return peer, sid
 
     async def hear(self, case: str, method: str = "GET", extra: Extra = ()) -> Message:
         """Send such a request, and wait for all that comes of it."""
-        sid = await self.ask(case, method, extra)
-        return await (await self.peer()).heard(sid)
+        peer, sid = await self.ask(case, method, extra)
+        return await peer.heard(sid)
 
     async def close(self) -> None:
         """Leave."""

@@ -11,6 +11,8 @@ from trailproxy.probe.script import CASE
 from trailproxy.probe.verdict import Finding, Judgement, Verdict, broken
 
 _NEEDS_ORIGIN: Final = "needs `trailproxy probe --serve` behind it"
+_LOST: Final = "there is no HTTP/2"
+_MOST_TOLD: Final = 200  # characters of what a stranger said
 
 
 @final
@@ -58,12 +60,30 @@ def guilt(columns: list[Column]) -> list[Guilt]:
 async def _column(way: str, client: Client, timeout_s: float) -> Column:
     try:
         origin = await _is_origin(client, timeout_s)
-        findings = [await _find(case, client, origin, timeout_s) for case in CASES]
+        return Column(way, origin, await _find_all(client, origin, timeout_s))
     except UnreachableError as error:
         return Column(way, False, (), str(error))
     finally:
         await client.close()
-    return Column(way, origin, tuple(findings))
+
+
+async def _find_all(client: Client, origin: bool, timeout_s: float) -> tuple[Finding, ...]:
+    """Try every case; where HTTP/2 is lost one is broken by that, and the rest not tried.
+
+    A hop may be lost by what it was sent: then that is what was found out about it.
+    """
+    findings: list[Finding] = []
+    lost = False
+    for case in CASES:
+        try:
+            found = _skip(case, _LOST) if lost else await _find(case, client, origin, timeout_s)
+        except NoHttp2Error as error:
+            lost, found = True, _finding(case, "nothing", broken(str(error)))
+        except UnreachableError as error:
+            why = f"nobody is there any more: {error}"
+            lost, found = True, _finding(case, "nothing", broken(why))
+        findings.append(found)
+    return tuple(findings)
 
 
 async def _is_origin(client: Client, timeout_s: float) -> bool:
@@ -88,12 +108,9 @@ async def _find(case: Case, client: Client, origin: bool, timeout_s: float) -> F
             came, judgement = await run(client)
     except TimeoutError:
         judgement = broken(f"not over within {timeout_s:g} s")
+        await client.close()  # the next case is not to be tried behind this one
     except GoneError as error:
         judgement = broken(f"the connection went: {error}")
-    except NoHttp2Error as error:
-        if case.name != "negotiated":
-            return _skip(case, "there is no HTTP/2")
-        judgement = broken(str(error))
     return _finding(case, came, judgement)
 
 
@@ -103,9 +120,9 @@ def _finding(case: Case, came: str, judgement: Judgement) -> Finding:
         case=case.name,
         section=case.section,
         sent=case.sends,
-        came=came,
+        came=came[:_MOST_TOLD],
         verdict=verdict,
-        why=why,
+        why=why[:_MOST_TOLD],
     )
 
 

@@ -76,8 +76,7 @@ class Origin:
         """Close what listens, and every connection."""
         for server in self._servers:
             server.close()
-        for peer in list(self._peers):
-            await peer.close()
+        await asyncio.gather(*(peer.close() for peer in self._peers))
 
     def _opened(self, peer: Peer, sid: int) -> None:
         self._peers = {known for known in self._peers if not known.gone} | {peer}

@@ -1,7 +1,8 @@
 """Peer: one socket and one codec, for either role. What comes is kept, nothing is mended.
 
 Window credit is returned at once, but for streams that are held: so a slow reader is
-played, and each stream's window bounds what can come.
+played, and each stream's window bounds what can come. Who does not read is not read
+either, and nobody is waited for longer than it takes to say goodbye.
 """
 
 import asyncio
@@ -28,6 +29,7 @@ _PARAMS: Final = WireParams(
     max_concurrent_streams=256, stream_window=WINDOW, max_header_list=256 * 1024
 )
 _PIECE: Final = 16 * 1024
+_GOODBYE_S: Final = 0.5  # for what was said to leave, and for TLS to end
 
 
 class GoneError(Exception):
@@ -74,21 +76,31 @@ class Peer(asyncio.Protocol):
         """There is no connection any more."""
         if self._clock is not None:
             self._clock.cancel()
-        self._leave(str(error) if error is not None else "it closed the connection")
+        self._leave(str(error or "") or "it closed the connection")
         self._lost.set()
+
+    def pause_writing(self) -> None:
+        """Hear no more from a peer that does not read: it could ask without end."""
+        self._transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        """Hear it again."""
+        self._transport.resume_reading()
 
     def _tick(self) -> None:
         self._codec.replenish()
         self._clock = asyncio.get_running_loop().call_later(1.0, self._tick)
 
     def _leave(self, why: str) -> None:
-        self.gone = self.gone or why
         self.going = self.going or why
+        self.gone = self.gone or self.going  # a GOAWAY tells more than the close behind it
         self._transport.close()
         self._changed.set()
 
     def _flush(self) -> None:
-        self._transport.writelines(self._codec.take_pieces())
+        pieces = self._codec.take_pieces()
+        if not self._transport.is_closing():
+            self._transport.writelines(pieces)
 
     def _take(self, event: Event) -> None:
         if isinstance(event, PeerSettings):
@@ -173,31 +185,37 @@ class Peer(asyncio.Protocol):
         self._held.pop(sid, None)
 
     def head(self, sid: int, head: Fields, *, end: bool = False) -> None:
-        """Send a head."""
-        self._codec.send_head(sid, head, end)
-        self._flush()
+        """Send a head; like all that is said, to a stream that was broken off it is lost."""
+        if not self._broken_off(sid):
+            self._codec.send_head(sid, head, end)
+            self._flush()
 
     async def data(self, sid: int, octets: bytes, *, end: bool = False) -> None:
         """Send body octets, as the other end's windows let them go."""
-        message = self._messages[sid]
         view = memoryview(octets)
         while view:
-            await self.until(lambda: message.reset is not None or self._codec.sendable(sid) > 0)
-            if message.reset is not None:
+            await self.until(lambda: self._broken_off(sid) or self._codec.sendable(sid) > 0)
+            if self._broken_off(sid):
                 return
             size = min(len(view), int(self._codec.sendable(sid)), _PIECE)
             last = end and size == len(view)
             self._codec.send_data(sid, bytes(view[:size]), last)
             self._flush()
             view = view[size:]
-        if end and not octets:
+        if end and not octets and not self._broken_off(sid):
             self._codec.send_data(sid, b"", True)
             self._flush()
 
     def trailers(self, sid: int, trailers: Fields) -> None:
         """Send trailers; they end the message."""
-        self._codec.send_trailers(sid, trailers)
-        self._flush()
+        if not self._broken_off(sid):
+            self._codec.send_trailers(sid, trailers)
+            self._flush()
+
+    def _broken_off(self, sid: int) -> bool:
+        """Tell whether a stream was reset, by the other end or by our codec for its sins."""
+        message = self._messages[sid]
+        return message.reset is not None or bool(message.fault)
 
     def reset(self, sid: int, code: int) -> None:
         """Break a stream off."""
@@ -210,12 +228,17 @@ class Peer(asyncio.Protocol):
         self._flush()
 
     async def close(self) -> None:
-        """Say goodbye, close, and wait until that is done."""
+        """Say goodbye, close, and wait until that is done; not long."""
         if not self.gone:
             self._codec.goaway(self._codec.last_peer_sid, ErrorCode.NO_ERROR)
             self._flush()
             self._leave("we closed it")
-        await self._lost.wait()
+        try:
+            async with asyncio.timeout(_GOODBYE_S):
+                await self._lost.wait()
+        except TimeoutError:
+            self._transport.abort()
+            await self._lost.wait()
 
     def cut(self) -> None:
         """Close without a word, behind what has been said."""

@@ -1,7 +1,8 @@
 """Report: what was found, for people and for programs.
 
 The table is rich's, which knows what a terminal can show; it is loaded only here. Whoever
-reads the output through a pipe gets plain ASCII and no colours.
+reads the output through a pipe gets plain ASCII and no colours. What servers have said is
+quoted: nothing of it may play the terminal.
 """
 
 import json
@@ -75,12 +76,12 @@ def print_table(columns: list[Column], out: TextIO = sys.stdout) -> None:
     rows = _one_way(reached[0]) if len(reached) == 1 else _many_ways(reached)
     if reached:
         for name in rows.pop(0):
-            table.add_column(name, overflow="fold")
+            table.add_column(_quoted(name), overflow="fold")
         for row in rows:
             table.add_row(*map(_coloured, row))
         console.print(table)
     for line in _last_words(columns):
-        console.print(line, markup=False, soft_wrap=True)
+        console.print(_quoted(line), markup=False, soft_wrap=True)
 
 
 def _one_way(column: Column) -> list[list[str]]:
@@ -103,7 +104,12 @@ def _coloured(text: str) -> Any:
     from rich.text import Text  # noqa: PLC0415
 
     colour = next((_COLOURS[v] for v in Verdict if text == v or text.startswith(f"{v}: ")), "")
-    return Text(text, style=colour)
+    return Text(_quoted(text), style=colour)
+
+
+def _quoted(text: str) -> str:
+    """Escape what is not printable ASCII, as Python does."""
+    return text.encode("unicode_escape").decode("ascii")
 
 
 def _last_words(columns: list[Column]) -> list[str]:
