@@ -71,6 +71,48 @@ def test_over_tls_too(origin: str, start: Start, certificates: Certificates) -> 
     assert "certificate is not trusted" in distrusted.stdout
 
 
+def test_one_server_among_many_is_reached_by_its_address(
+    origin: str, start: Start, certificates: Certificates
+) -> None:
+    proxy = start(
+        origin,
+        listeners=[listener(tls=certificates.server_tls())],
+        routes=[{"name": "one", "match": {"authority": "localhost"}, "upstream": "app"}],
+    )
+    arguments = (f"https://127.0.0.1:{proxy.address[1]}/x", "--ca", certificates.ca, "--json")
+    assert set(_verdicts(_probe(*arguments, "--authority", "localhost"), 0).values()) == {
+        "kept",
+        "skipped",
+    }
+    assert not json.loads(_probe(*arguments).stdout)["ways"][0]["origin"]
+
+
+@pytest.mark.parametrize("refuses", [True, False])
+def test_tls_without_http2_is_a_finding(
+    certificates: Certificates, run: Run, refuses: bool
+) -> None:
+    port = free_port()
+    alpn = ("-alpn", "http/1.1") if refuses else ()  # with a protocol of its own it sends an alert
+    command = [
+        *("openssl", "s_server", "-quiet", "-accept", f"127.0.0.1:{port}", *alpn),
+        *("-cert", certificates.server, "-key", certificates.server_key),
+    ]
+    run("openssl", "version")  # skipped without it
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as server:
+        arguments = (f"https://localhost:{port}/", "--ca", certificates.ca, "--json")
+        try:
+            eventually(lambda: _probe(*arguments).returncode != 2, "openssl to listen")
+            told = _probe(*arguments)
+        finally:
+            server.terminate()
+    assert told.returncode == 1, told.stdout
+    first = json.loads(told.stdout)["ways"][0]["findings"][0]
+    assert (first["case"], first["verdict"]) == ("negotiated", "broken")
+    assert first["why"] == ("by ALPN it refused h2" if refuses else "by ALPN it chose nothing")
+
+
 def test_the_hop_that_loses_trailers_is_found(origin: str, start: Start) -> None:
     keeps = start(origin)
     eats = start(
@@ -156,6 +198,7 @@ def test_nobody_there_is_told_in_one_line() -> None:
         (["https://a/", "--ca", "/nowhere"], "/nowhere: No such file or directory"),
         (["--serve", "--certificate", "x"], "--certificate and --private-key go together"),
         (["http://a/b c"], "unusable :path '/b c' cannot be sent"),
+        (["http://a/", "--authority", "b/c"], "'b/c' is not a host name"),
         (["--serve", "--bind", "1"], "the port is missing"),
     ],
 )

@@ -17,6 +17,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="URL",
         help="also ask by way of this proxy, http:// or https://; may be given again",
     )
+    parser.add_argument(
+        "--authority", metavar="NAME", help="ask for this in place of the URL's host:port"
+    )
     parser.add_argument("--grpc", action="store_true", help="speak gRPC")
     parser.add_argument("--json", action="store_true", help="print JSON, for programs")
     parser.add_argument("--ca", metavar="FILE", help="PEM file: who is trusted")

@@ -140,6 +140,8 @@ class Client:
             why = f"no answer within {self._timeout_s:g} s"
             raise UnreachableError(f"{way.address}: {why}") from error
         except OSError as error:
+            if _refuses_h2(error):
+                raise NoHttp2Error("by ALPN it refused h2") from error
             raise UnreachableError(f"{way.address}: {_reason(error)}") from error
         return peer
 
@@ -191,6 +193,12 @@ class Client:
         """Leave."""
         if self._peer is not None:
             await self._peer.close()
+
+
+def _refuses_h2(error: OSError) -> bool:
+    """Tell whether TLS ended for want of a common protocol (RFC 7301 section 3.2)."""
+    # some versions of ssl know no reason for this alert, and have it in the text alone
+    return isinstance(error, ssl.SSLError) and "no application protocol" in str(error).lower()
 
 
 def _reason(error: OSError) -> str:

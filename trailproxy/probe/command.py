@@ -5,6 +5,7 @@ import asyncio
 import signal
 import ssl
 import sys
+from dataclasses import replace
 from typing import Final
 
 from trailproxy.core.address import parse_address
@@ -34,9 +35,12 @@ def run(arguments: argparse.Namespace) -> int:
 
 async def _probe(arguments: argparse.Namespace) -> int:
     target = Target.of(arguments.url)
-    ways = [_way("direct", target, target, arguments)]
-    ways += [_way(url, Target.of(url), target, arguments) for url in arguments.via]
-    columns = await inquire(target, ways, grpc=arguments.grpc, timeout_s=arguments.timeout)
+    named = target
+    if arguments.authority is not None:
+        named = replace(target, authority=arguments.authority)
+    ways = [_way("direct", target, named, arguments)]
+    ways += [_way(url, Target.of(url), named, arguments) for url in arguments.via]
+    columns = await inquire(named, ways, grpc=arguments.grpc, timeout_s=arguments.timeout)
     if arguments.json:
         sys.stdout.write(report.as_json(arguments.url, columns) + "\n")
     else:
@@ -51,7 +55,7 @@ def _way(name: str, hop: Target, target: Target, arguments: argparse.Namespace) 
         if arguments.insecure:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
-    # a hop stands in for the target: its certificate must be for the target's name
+    # whoever is asked stands in for the target: its certificate must be for the target's name
     return Way(name, hop.address, context, target.host)
 
 
