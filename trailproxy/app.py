@@ -5,25 +5,35 @@ takes it down so that no stream in flight notices.
 """
 
 import asyncio
-import gc
 import logging
 import signal
-import socket
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, final
 
-from trailproxy.build import BindError, BuildError, Key, Plan, Seat, make_plan, processes
+from trailproxy.admin import start_admin
+from trailproxy.build import (
+    BindError,
+    BuildError,
+    Key,
+    Plan,
+    Seat,
+    check_fixed,
+    make_plan,
+    processes,
+)
 from trailproxy.core.address import Address
 from trailproxy.core.clock import DateStamp
 from trailproxy.core.fault import Cause, Side
 from trailproxy.core.proxy import Front, Proxy
 from trailproxy.core.record import Tally
 from trailproxy.core.routing import Router
+from trailproxy.handover import Heritage, Loan
 from trailproxy.net.clock import CLOCK
 from trailproxy.net.listener import Listener, ListenError, ListenParams
+from trailproxy.net.loop import spare_the_collector
 from trailproxy.net.origin import Origin
 from trailproxy.net.tasks import spawn
 from trailproxy.ops.access_log import AccessLog
@@ -37,32 +47,13 @@ from trailproxy.reloads import Reloads
 from trailproxy.watch import Watch
 
 if TYPE_CHECKING:
-    from trailproxy.ops.admin import Admin, Backstage
+    from trailproxy.ops.admin import Admin
 
 _log: Final = logging.getLogger("trailproxy")
-_COLLECT: Final = (50_000, 20, 50)  # young objects, and how seldom the older ones are searched
 _TICK_S: Final = 1.0
 _FLUSH_S: Final = 0.2  # how long an access-log line may wait
 _POLL_S: Final = 0.02  # how often a drain looks whether it is done
 _FAREWELL_S: Final = 0.5  # for the last resets to leave when a drain runs out of time
-
-
-async def start_admin(backstage: "Backstage", address: Address) -> "Admin":
-    """Start an admin page.
-
-    Raises:
-        BindError: the address is in use, or not ours.
-    """
-    # workers have no admin page: without aiohttp they start sooner, and are smaller
-    from trailproxy.ops.admin import Admin  # noqa: PLC0415
-
-    admin = Admin(backstage)
-    try:
-        await admin.start(address)
-    except OSError as error:
-        why = error.strerror or error
-        raise BindError([f"admin: cannot bind {address}: {why}"]) from error
-    return admin
 
 
 @final
@@ -72,21 +63,24 @@ class App:
     def __init__(
         self,
         read: Callable[[], Settings],
-        given: dict[Seat, socket.socket] | None = None,
+        heritage: Heritage | None = None,
         watch: Watch | None = None,
+        *,
+        supervised: bool = False,
     ) -> None:
         """Prepare.
 
         Args:
             read: returns the settings of now, at the start and at each reload.
+            heritage: sockets that are open already, for listeners to come.
             watch: looks whether files have changed; None: nobody does.
-            given: sockets that listen already, for listeners to come. Who is given sockets is
-                one of many: the addresses and the admin page are its supervisor's.
+            supervised: it is one of many, whose admin page is their supervisor's.
         """
         loop = asyncio.get_running_loop()
         # set once
         self._read: Final = read
-        self._given: Final = given
+        self._heritage: Final = heritage or Heritage()
+        self._supervised: Final = supervised
         self._loop: Final = loop
         self._tallies: Final = {Side.DOWNSTREAM: Tally(), Side.UPSTREAM: Tally()}
         self._metrics: Final = Metrics(self._tallies)
@@ -130,7 +124,7 @@ class App:
 
     async def finish(self) -> None:
         """Wait until asked to stop, then drain."""
-        _spare_the_collector()
+        spare_the_collector()
         await self._asked.wait()
         await self._shut_down()
 
@@ -165,6 +159,7 @@ class App:
     async def _take_up(self, settings: Settings) -> tuple[str, ...]:
         if processes(settings) > 1:
             raise BuildError(["workers: more than 1 takes a restart of the proxy"])
+        check_fixed(None if self._snapshot is None else self._snapshot.settings, settings)
         await self._apply(make_plan(settings))
         return ()
 
@@ -214,11 +209,13 @@ class App:
             if seat in self._listeners:
                 continue
             listener = Listener(seat[0], self._metrics.meters, self._tallies[Side.DOWNSTREAM])
+            loan = self._heritage.take(seat)
             try:
-                if self._given is None:
-                    listener.bind()
+                if loan is not None:
+                    listener.adopt(loan.socket, shared=loan.shared)
                 else:
-                    listener.adopt(self._given.pop(seat))
+                    assert not self._supervised  # the addresses are the supervisor's
+                    listener.bind()
             except ListenError as error:
                 raise BindError([f"listener {wanted.name}: cannot bind {error}"]) from error
             undo.callback(listener.close)
@@ -226,11 +223,11 @@ class App:
         return fresh
 
     async def _start_admin(self, address: Address) -> "Admin | None":
-        if self._given is not None:
+        if self._supervised:
             return None
         if self._admin is not None and self._admin_address == address:
             return self._admin
-        return await start_admin(self, address)
+        return await start_admin(self, address, self._heritage)
 
     def _commit_log(self, plan: Plan, log: AccessLog) -> None:
         self._log_target = plan.settings.access_log.path
@@ -306,6 +303,30 @@ class App:
         """Read the configuration again; return what is wrong with it, nothing when it runs."""
         return await self._reloads.reload()
 
+    # -- Holder: what the process after us asks --------------------------------------------
+
+    def lend(self) -> list[Loan]:
+        """Return copies of all listening sockets; they are the caller's."""
+        loans = [
+            Loan(seat, listener.lend(), listener.shared)
+            for seat, (_, listener) in self._listeners.items()
+        ]
+        if self._admin is not None and self._admin_address is not None:
+            loans.append(Loan((self._admin_address, ""), self._admin.lend(), shared=False))
+        return loans
+
+    async def settled(self) -> None:
+        """Return when all that is configured is served: a start leaves nothing open."""
+
+    def hand_over(self) -> None:
+        """Drain: another process accepts from our sockets by now."""
+        for _, listener in self._listeners.values():
+            listener.leave_to_others()
+        if self._admin is not None:
+            spawn(self._admin.stop(), "the admin page that was handed over")
+            self._admin = None
+        self.drain()
+
     # -- the end -------------------------------------------------------------------------
 
     def drain(self) -> None:
@@ -370,14 +391,3 @@ class App:
     def admin_port(self) -> int:
         """The TCP port of the admin page."""
         return self._admin.addresses[0][1] if self._admin is not None else 0
-
-
-def _spare_the_collector() -> None:
-    """Leave what was made so far out of every search for cycles, and search seldom.
-
-    What comes and goes with an exchange has no cycles: at the default of 700 objects the
-    searches found nothing and took 40 % of the CPU.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*_COLLECT)

@@ -112,6 +112,16 @@ def _complaints(settings: Settings) -> Iterator[str]:
         yield f"tracing: {lacking}"
 
 
+def check_fixed(running: Settings | None, wanted: Settings) -> None:
+    """Refuse what cannot change while we run.
+
+    Raises:
+        BuildError: it would.
+    """
+    if running is not None and running.handover != wanted.handover:
+        raise BuildError(["handover: another path takes a restart of the proxy"])
+
+
 def processes(settings: Settings) -> int:
     """Return how many processes serve: `auto` is one for each CPU that we may run on."""
     if settings.workers == "auto":

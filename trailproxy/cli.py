@@ -74,6 +74,7 @@ def _parser() -> argparse.ArgumentParser:
 def _run(arguments: argparse.Namespace) -> int:
     from trailproxy.app import App
     from trailproxy.build import BindError, BuildError, processes
+    from trailproxy.handover import Succession
     from trailproxy.net.loop import run
     from trailproxy.ops.settings import Settings, SettingsError, load
     from trailproxy.supervisor import Supervisor
@@ -83,11 +84,14 @@ def _run(arguments: argparse.Namespace) -> int:
         return load(arguments.config, os.environ)
 
     async def serve() -> None:
-        alone = processes(read()) == 1
-        watch = Watch(arguments.config)
-        proxy = App(read, watch=watch) if alone else Supervisor(read, watch)
+        settings = read()
+        succession = Succession(settings.handover, os.environ)
+        kind = App if processes(settings) == 1 else Supervisor
+        proxy = kind(read, succession.heritage, Watch(arguments.config))
         await proxy.start()
+        succession.begin(proxy)
         await proxy.run()
+        succession.close()
 
     try:
         run(serve())

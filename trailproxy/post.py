@@ -62,6 +62,7 @@ class Post:
         state: how far it is.
         trouble: why it is not ready; an empty string when nothing is known to be wrong.
         reading: what its process told last.
+        settled: set when it was ready for the first time, or is not wanted any more.
     """
 
     def __init__(self, number: int, charge: Callable[[], Charge], metrics: Metrics) -> None:
@@ -78,6 +79,7 @@ class Post:
         self._metrics: Final = metrics
         self._loop: Final = asyncio.get_running_loop()
         self._decode: Final = msgspec.json.Decoder(Answer).decode
+        self.settled: Final = asyncio.Event()
         self._given_up: Final = asyncio.Event()
         self._applying: Final = asyncio.Lock()  # one charge after the other
         # of the process there is now
@@ -135,6 +137,7 @@ class Post:
             self._order(Verb.DRAIN)
         elif self._channel is not None and not self._given_up.is_set():
             self.state, self.trouble = State.READY, ""
+            self.settled.set()
         return "; ".join(problems)
 
     def _fold(self) -> None:
@@ -198,6 +201,7 @@ class Post:
         """Have the process drain, and no other after it; one that takes too long is killed."""
         self.state = State.DRAINING
         self._given_up.set()
+        self.settled.set()
         self._order(Verb.DRAIN)
         self._loop.call_later(self._charge().drain_s + _GRACE_S, self._kill)
         await asyncio.wait([self._keeping])

@@ -15,11 +15,12 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any, Final, final
 
-from trailproxy.app import start_admin
-from trailproxy.build import BindError, BuildError, Plan, Seat, make_plan, processes
+from trailproxy.admin import start_admin
+from trailproxy.build import BindError, BuildError, Plan, Seat, check_fixed, make_plan, processes
 from trailproxy.core.address import Address
 from trailproxy.core.fault import Side
 from trailproxy.core.record import Tally
+from trailproxy.handover import Heritage, Loan
 from trailproxy.net.claim import Claim
 from trailproxy.net.listener import ListenError
 from trailproxy.net.tasks import spawn
@@ -42,15 +43,22 @@ _APPLY_S: Final = 5.0  # for all workers to take a new configuration
 class Supervisor:
     """The workers, and what they share."""
 
-    def __init__(self, read_settings: Callable[[], Settings], watch: Watch | None = None) -> None:
+    def __init__(
+        self,
+        read_settings: Callable[[], Settings],
+        heritage: Heritage | None = None,
+        watch: Watch | None = None,
+    ) -> None:
         """Prepare.
 
         Args:
             read_settings: returns those of now, at the start and at each reload.
+            heritage: sockets that are open already, for listeners to come.
             watch: looks whether files have changed; None: nobody does.
         """
         # set once
         self._read_settings: Final = read_settings
+        self._heritage: Final = heritage or Heritage()
         self._loop: Final = asyncio.get_running_loop()
         self._metrics: Final = _new_metrics()  # our own, and what is left of ended processes
         self._metrics.restarts[()] = 0  # a series from the start, so that the first one shows
@@ -130,8 +138,9 @@ class Supervisor:
         for seat, wanted in plan.listeners.items():
             if seat in self._claims:
                 continue
+            loan = self._heritage.take(seat)
             try:
-                claim = Claim(seat[0])
+                claim = Claim(seat[0], None if loan is None else loan.socket)
             except ListenError as error:
                 raise BindError([f"listener {wanted.name}: cannot bind {error}"]) from error
             undo.callback(claim.close)
@@ -141,7 +150,7 @@ class Supervisor:
     async def _start_admin(self, address: Address) -> Admin:
         if self._admin is not None and self._admin_address == address:
             return self._admin
-        return await start_admin(self, address)
+        return await start_admin(self, address, self._heritage)
 
     def _fit(self, wanted: int) -> None:
         """Have as many workers as are wanted; those with the highest numbers go first."""
@@ -202,6 +211,7 @@ class Supervisor:
         return await self._reloads.reload()
 
     async def _take_up_everywhere(self, settings: Settings) -> tuple[str, ...]:
+        check_fixed(self._settings, settings)
         await self._take_up(make_plan(settings))
         return await self._tell()
 
@@ -222,6 +232,28 @@ class Supervisor:
             f"worker {telling[task].number} has not answered within {_APPLY_S:g} s" for task in late
         ]
         return tuple(sorted(refused + slow))
+
+    # -- Holder: what the process after us asks --------------------------------------------
+
+    def lend(self) -> list[Loan]:
+        """Return copies of all listening sockets; they are the caller's."""
+        loans = [Loan(seat, claim.lend(), shared=False) for seat, claim in self._claims.items()]
+        if self._admin is not None and self._admin_address is not None:
+            loans.append(Loan((self._admin_address, ""), self._admin.lend(), shared=False))
+        return loans
+
+    async def settled(self) -> None:
+        """Return when every worker serves."""
+        await asyncio.gather(*[post.settled.wait() for post in self._posts])
+
+    def hand_over(self) -> None:
+        """Drain: another process accepts from our sockets by now."""
+        for claim in self._claims.values():
+            claim.leave_to_others()
+        if self._admin is not None:
+            spawn(self._admin.stop(), "the admin page that was handed over")
+            self._admin = None
+        self.drain()
 
     # -- the end -------------------------------------------------------------------------
 

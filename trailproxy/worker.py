@@ -13,9 +13,10 @@ from typing import Any, Final, final
 import msgspec
 
 from trailproxy.app import App
-from trailproxy.build import BuildError, Seat
+from trailproxy.build import BuildError
 from trailproxy.control import Answer, Channel, Ends, Order, Verb
 from trailproxy.core.address import parse_address
+from trailproxy.handover import Heritage, Loan
 from trailproxy.net.loop import run as run_loop
 from trailproxy.net.tasks import spawn
 from trailproxy.ops.settings import Settings, unpack
@@ -29,12 +30,12 @@ class Worker:
         """Prepare; `ends` are our side of the channel."""
         # set once
         self._decode: Final = msgspec.json.Decoder(Order).decode
-        self._given: Final[dict[Seat, socket.socket]] = {}
-        self._app: Final = App(self._read, self._given)
+        self._heritage: Final = Heritage()
+        self._app: Final = App(self._read, self._heritage, supervised=True)
         self._channel: Final = Channel(ends, self._hear, self._drain)
         self._changing: Final = asyncio.Lock()  # one order after the other
         # written by orders
-        self._came: dict[Seat, socket.socket] = {}  # for the next APPLY
+        self._came: list[Loan] = []  # for the next APPLY
         self._settings: Settings | None = None
         self._serving = False
 
@@ -54,9 +55,10 @@ class Worker:
         if order.verb is Verb.LISTEN:
             address, name = order.seat
             listening = socket.socket(fileno=self._channel.take_descriptor())
-            self._came[parse_address(address), name] = listening
+            seat = parse_address(address), name
+            self._came.append(Loan(seat, listening, shared=False))
         elif order.verb is Verb.APPLY:
-            came, self._came = self._came, {}
+            came, self._came = self._came, []
             spawn(self._apply(order, came), "apply")
         elif order.verb is Verb.READ:
             self._channel.send(Answer(order.number, reading=self._app.reading()))
@@ -67,7 +69,7 @@ class Worker:
         else:
             self._app.hurry()
 
-    async def _apply(self, order: Order, came: dict[Seat, socket.socket]) -> None:
+    async def _apply(self, order: Order, came: list[Loan]) -> None:
         try:
             problems = await self._take_up(order.settings, came)
             self._channel.send(Answer(order.number, problems))
@@ -75,10 +77,10 @@ class Worker:
             if not self._serving:
                 self._app.drain()  # to end: the supervisor starts another
 
-    async def _take_up(self, packed: Any, came: dict[Seat, socket.socket]) -> tuple[str, ...]:
+    async def _take_up(self, packed: Any, came: list[Loan]) -> tuple[str, ...]:
         """Serve these settings with these sockets; return what is wrong with them."""
         async with self._changing:
-            self._given.update(came)
+            self._heritage.add(came)
             self._settings = unpack(packed)
             try:
                 if self._serving:
@@ -89,9 +91,7 @@ class Worker:
             except BuildError as error:
                 return error.problems
             finally:
-                for unused in self._given.values():
-                    unused.close()
-                self._given.clear()
+                self._heritage.close()
         return ()
 
     def _read(self) -> Settings:

@@ -12,9 +12,12 @@ from typing import Any
 import pytest
 from aiohttp import ClientResponse, ClientSession, UnixConnector
 
+from trailproxy.admin import start_admin
+from trailproxy.build import BindError
 from trailproxy.core.address import Address, parse_address
 from trailproxy.core.fault import Side
 from trailproxy.core.record import Tally
+from trailproxy.handover import Heritage
 from trailproxy.ops import admin as admin_room
 from trailproxy.ops.admin import Admin, Backstage
 from trailproxy.ops.metrics import Metrics
@@ -63,8 +66,7 @@ def stage() -> Stage:
 
 @asynccontextmanager
 async def listening(stage: Backstage, address: Address) -> AsyncIterator[Admin]:
-    admin = Admin(stage)
-    await admin.start(address)
+    admin = await start_admin(stage, address, Heritage())
     try:
         yield admin
     finally:
@@ -284,11 +286,8 @@ async def test_it_listens_on_a_unix_socket_and_takes_over_a_stale_one(
 async def test_a_port_in_use_is_named(stage: Stage) -> None:
     async with listening(stage, LOOPBACK) as admin:
         host, port = admin.addresses[0]
-        other = Admin(stage)
-        with pytest.raises(OSError, match=str(port)):
-            await other.start(Address(host=host, port=port))
-        assert other.addresses == []
-        await other.stop()
+        with pytest.raises(BindError, match=f"admin: cannot bind {host}:{port}: .* in use"):
+            await start_admin(stage, Address(host=host, port=port), Heritage())
 
 
 async def test_after_stop_nobody_listens(stage: Stage) -> None:
@@ -300,8 +299,7 @@ async def test_after_stop_nobody_listens(stage: Stage) -> None:
 
 
 async def test_an_idle_scraper_does_not_hold_up_the_stop(stage: Stage) -> None:
-    admin = Admin(stage)
-    await admin.start(LOOPBACK)
+    admin = await start_admin(stage, LOOPBACK, Heritage())
     host, port = admin.addresses[0]
     reader, writer = await asyncio.open_connection(host, port)
     writer.write(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
@@ -325,8 +323,7 @@ async def test_an_order_that_hangs_does_not_hold_up_the_stop(
 
     monkeypatch.setattr(stage, "reload", hang)
     monkeypatch.setattr(admin_room, "_SHUTDOWN_S", 0.01)
-    admin = Admin(stage)
-    await admin.start(LOOPBACK)
+    admin = await start_admin(stage, LOOPBACK, Heritage())
     host, port = admin.addresses[0]
     reader, writer = await asyncio.open_connection(host, port)
     writer.write(b"POST /reload HTTP/1.1\r\nHost: localhost\r\n\r\n")

@@ -15,7 +15,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
@@ -109,7 +109,8 @@ class Proxy:
         file: the configuration file.
     """
 
-    def __init__(self, folder: Path, settings: Settings) -> None:
+    def __init__(self, folder: Path, settings: Settings, opened: Sequence[int] = ()) -> None:
+        """Start it; sockets that are `opened` already are handed to it as by a service manager."""
         self.folder = folder
         self.settings = settings
         self.file = folder / "trailproxy.yaml"
@@ -118,7 +119,11 @@ class Proxy:
         self.write()
         with self._errors.open("wb") as errors:
             self.process = subprocess.Popen(
-                _command(self.file), cwd=ROOT, stdout=errors, stderr=errors
+                _handed(opened, self.file) if opened else _command(self.file),
+                cwd=ROOT,
+                stdout=errors,
+                stderr=errors,
+                pass_fds=opened,
             )
 
     def write(self) -> None:
@@ -228,6 +233,24 @@ class Proxy:
         finally:
             self.process.kill()
             self.process.wait()
+
+
+# The descriptors from 3 on, and their number, for this process alone (sd_listen_fds(3)).
+_HAND: Final = """
+import os, sys
+opened, command = sys.argv[1].split(","), [sys.executable, *sys.argv[2:]]
+for place, descriptor in enumerate(opened):
+    os.dup2(int(descriptor), 100 + place)
+for place, _ in enumerate(opened):
+    os.dup2(100 + place, 3 + place)
+os.environ |= {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": str(len(opened))}
+os.execv(sys.executable, command)
+"""
+
+
+def _handed(opened: Sequence[int], file: Path) -> list[str]:
+    run, *arguments = _command(file)
+    return [run, "-c", _HAND, ",".join(map(str, opened)), *arguments]
 
 
 def _command(file: Path) -> list[str]:

@@ -54,7 +54,8 @@ class Listener:
         self._tally: Final = tally
         self._connections: Final[set[AsyncConnection]] = set()
         self._socket: socket.socket | None = None
-        self._adopted = False
+        self._foreign = False  # the path of a unix socket is not ours to remove
+        self.shared = False  # others accept from the socket when we do not: who waits is theirs
         self._server: asyncio.Server | None = None
         self._params: ListenParams | None = None
         self._draining = False
@@ -69,11 +70,32 @@ class Listener:
         self._socket = bind(self.address)
         listen(self._socket, self.address)
 
-    def adopt(self, listening: socket.socket) -> None:
-        """Take a socket that already listens; its address belongs to whoever made it."""
-        listening.setblocking(False)
-        self._socket = listening
-        self._adopted = True
+    def adopt(self, bound: socket.socket, *, shared: bool = False) -> None:
+        """Take a socket that is bound; its address belongs to whoever made it.
+
+        Args:
+            bound: it listens already, or will.
+            shared: others accept from it when we do not any more.
+
+        Raises:
+            ListenError: somebody else listens at its address.
+        """
+        bound.setblocking(False)
+        if not listens(bound):
+            listen(bound, self.address)
+        self._socket = bound
+        self._foreign = True
+        self.shared = shared
+
+    def lend(self) -> socket.socket:
+        """Return a copy of the socket, for a process that will accept from it too."""
+        assert self._socket is not None  # who drains lends no more
+        return self._socket.dup()
+
+    def leave_to_others(self) -> None:
+        """Another process accepts from the socket: its path is not ours any more, nor who waits."""
+        self._foreign = True
+        self.shared = True
 
     async def serve(self, params: ListenParams) -> None:
         """Accept connections, from now on with these parameters; those accepted keep theirs."""
@@ -131,9 +153,9 @@ class Listener:
             connection.tick()
 
     def drain(self) -> None:
-        """Accept what waits, and no more; ask every client to open no more streams."""
+        """Accept what waits for us, and no more; ask every client to open no more streams."""
         self._draining = True
-        for accepted in self._queue():
+        for accepted in () if self.shared else self._queue():
             self._arriving += 1
             spawn(self._welcome(accepted), "the last connections")
         self._stop_accepting()
@@ -181,25 +203,27 @@ class Listener:
         if self._socket is not None:
             self._socket.close()
             self._socket = None
-            if self.address.is_unix and not self._adopted:
+            if self.address.is_unix and not self._foreign:
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(self.address.path)
 
 
-def bind(address: Address, *, shared: bool = False) -> socket.socket:
+def bind(
+    address: Address, *, shared: bool = False, kind: int = socket.SOCK_STREAM
+) -> socket.socket:
     """Bind a socket; a `shared` TCP address can be bound again by those who share it too.
 
     Raises:
         ListenError: the address is in use, or not ours.
     """
     if address.is_unix:
-        _clear_stale(address.path)
+        _clear_stale(address.path, kind)
         family = socket.AF_UNIX
         where: str | tuple[str, int] = address.path
     else:
         family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
         where = (address.host, address.port)
-    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock = socket.socket(family, kind)
     try:
         sock.setblocking(False)
         if not address.is_unix:
@@ -225,18 +249,23 @@ def listen(bound: socket.socket, address: Address) -> None:
         raise _unusable(address, error) from error
 
 
+def listens(bound: socket.socket) -> bool:
+    """Tell whether clients can connect to a bound socket."""
+    return bool(bound.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
+
+
 def _unusable(address: Address, error: OSError) -> ListenError:
     return ListenError(f"{address}: {error.strerror or error}")
 
 
-def _clear_stale(path: str) -> None:
+def _clear_stale(path: str, kind: int) -> None:
     """Remove a socket file nobody listens on; one in use makes `bind` fail, as it should."""
     try:
         if not stat.S_ISSOCK(os.stat(path).st_mode):
             return  # somebody's file: `bind` will say so
     except OSError:
         return
-    probe = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    probe = socket.socket(socket.AF_UNIX, kind)
     try:
         probe.connect(path)
     except ConnectionRefusedError:

@@ -9,13 +9,12 @@ This is the one importer of aiohttp: import it late, where nothing else needs it
 
 import logging
 import re
+import socket
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, Protocol
 
 import msgspec
 from aiohttp import web
-
-from trailproxy.core.address import Address
 
 log = logging.getLogger("trailproxy.admin")
 
@@ -76,13 +75,10 @@ class Admin:
         """Build it, without listening yet."""
         self._backstage = backstage
         self._runner: web.AppRunner | None = None
+        self._listening: socket.socket
 
-    async def start(self, address: Address) -> None:
-        """Listen at `address`.
-
-        Raises:
-            OSError: the address is in use, or not ours to bind.
-        """
+    async def start(self, listening: socket.socket) -> None:
+        """Answer whoever comes to this socket; it is ours from now on."""
         runner = web.AppRunner(
             self._app(),
             access_log=None,
@@ -90,12 +86,8 @@ class Admin:
             shutdown_timeout=_SHUTDOWN_S,
         )
         await runner.setup()
-        site: web.BaseSite
-        if address.is_unix:
-            site = web.UnixSite(runner, address.path)
-        else:
-            site = web.TCPSite(runner, address.host, address.port)
-        await site.start()
+        self._listening = listening
+        await web.SockSite(runner, listening).start()
         self._runner = runner
 
     async def stop(self) -> None:
@@ -103,6 +95,10 @@ class Admin:
         runner, self._runner = self._runner, None
         if runner is not None:
             await runner.cleanup()
+
+    def lend(self) -> socket.socket:
+        """Return a copy of the socket, for a process that will answer there too."""
+        return self._listening.dup()
 
     @property
     def addresses(self) -> list[Any]:

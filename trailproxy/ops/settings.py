@@ -129,6 +129,13 @@ class Settings(Section, frozen=True, kw_only=True):
         Literal["certificates", "all", "off"],
         doc("Which files are taken up when they change: certificates, or the configuration too."),
     ] = "certificates"
+    handover: Annotated[
+        File | None,
+        doc(
+            "Path of a unix socket: a process that starts with the same path takes over the "
+            "listening sockets, and this one drains when that one serves. Default: none."
+        ),
+    ] = None
     drain_timeout: Annotated[
         Duration, doc("How long exchanges in flight may go on after SIGTERM. 0s: not at all.")
     ] = default(Duration(30))
