@@ -28,7 +28,7 @@ export TRAILPROXY_REQUIRE_TOOLS ?= 1
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help run build pure test testpure testh2 contract e2e soak fuzz memcheck bench growth publish \
+.PHONY: help run build pure test testpure testh2 contract e2e soak resilience fuzz memcheck bench growth publish \
 	hops micro instructions check lint types rooms rules fmt lock tools clean
 
 help: ## list the verbs
@@ -78,6 +78,9 @@ memcheck: $(STAMP) ## the same on compiled code, where every access to memory is
 		ASAN_OPTIONS=detect_leaks=0:quarantine_size_mb=16 PYTHONMALLOC=malloc \
 		$(BIN)/python -m benchmarks.fuzz $(FUZZ); \
 		result=$$?; $(BIN)/python hatch_build.py && exit $$result
+
+resilience: $(STAMP) ## a load through reloads, restarts, crashes and floods; nothing may be lost unnamed
+	$(BIN)/python -m benchmarks.resilience
 
 bench growth: TOOLS += nghttpd
 bench growth: PACKAGES += nghttp2-server

@@ -1,6 +1,6 @@
 """From the saved rounds to the README: `make publish`. Nothing in between is typed by hand.
 
-What was measured is copied to docs/bench, and the README's block and the plots are
+What was measured is copied to docs/bench, and the README's blocks and the plots are
 written from those copies alone; so a test can write them again and compare.
 """
 
@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks import growth, plot, run
+from benchmarks import growth, plot, resilience, resilience_report, run
 from benchmarks.axes import Shape, judge_shape
 from benchmarks.peers import LOGGING, OURS, PEERS
 from benchmarks.process import ROOT
@@ -22,10 +22,13 @@ from benchmarks.workloads import WORKLOADS
 
 BEGIN: Final = "<!-- bench:begin -->"
 END: Final = "<!-- bench:end -->"
+CAMPAIGN_BEGIN: Final = "<!-- resilience:begin -->"
+CAMPAIGN_END: Final = "<!-- resilience:end -->"
 README: Final = Path("README.md")
 FOLDER: Final = Path("docs/bench")
 RESULTS: Final = FOLDER / "results.json"
 GROWTH: Final = FOLDER / "growth.json"
+CAMPAIGN: Final = FOLDER / "resilience.json"
 CPU_PLOT: Final = FOLDER / "cpu.svg"
 GROWTH_PLOT: Final = FOLDER / "growth.svg"
 
@@ -167,17 +170,17 @@ def growth_plot(axes: Sequence[dict[str, Any]]) -> str:
 # -- the files -------------------------------------------------------------------------------
 
 
-def around(readme: str) -> tuple[str, str]:
-    """Return what stands before the markers and behind them.
+def put(text: str, begin: str, end: str, block: str) -> str:
+    """Return the text with another block between two markers.
 
     Raises:
         PublishError: they are not there.
     """
-    before, begin, rest = readme.partition(BEGIN)
-    _, end, behind = rest.partition(END)
-    if not begin or not end:
-        raise PublishError(f"{README} has no {BEGIN} and {END}: put them where the table shall be")
-    return before, behind
+    before, found, rest = text.partition(begin)
+    _, closed, behind = rest.partition(end)
+    if not found or not closed:
+        raise PublishError(f"{README} has no {begin} and {end}: put them where the table shall be")
+    return f"{before}{begin}\n{block}\n{end}{behind}"
 
 
 def written(root: Path) -> dict[Path, str]:
@@ -186,22 +189,27 @@ def written(root: Path) -> dict[Path, str]:
     Raises:
         PublishError: the README has no place for it.
     """
-    results = json.loads((root / RESULTS).read_text())
-    grown = json.loads((root / GROWTH).read_text()) if (root / GROWTH).exists() else None
-    before, behind = around((root / README).read_text())
-    files = {
-        README: f"{before}{BEGIN}\n{block(results, grown)}\n{END}{behind}",
-        CPU_PLOT: cpu_plot(results["workloads"]),
-    }
-    if grown is not None:
-        files[GROWTH_PLOT] = growth_plot(grown["axes"])
-    return files
+    files: dict[Path, str] = {}
+    readme = (root / README).read_text()
+    if (root / RESULTS).exists():
+        results = json.loads((root / RESULTS).read_text())
+        grown = json.loads((root / GROWTH).read_text()) if (root / GROWTH).exists() else None
+        readme = put(readme, BEGIN, END, block(results, grown))
+        files[CPU_PLOT] = cpu_plot(results["workloads"])
+        if grown is not None:
+            files[GROWTH_PLOT] = growth_plot(grown["axes"])
+    if (root / CAMPAIGN).exists():
+        campaign = json.loads((root / CAMPAIGN).read_text())
+        readme = put(readme, CAMPAIGN_BEGIN, CAMPAIGN_END, resilience_report.table(campaign))
+    return {README: readme, **files}
 
 
 def stale(root: Path) -> list[Path]:
     """Return the published files that are not what publishing would write."""
-    if not (root / RESULTS).exists():
-        return [README] if BEGIN in (root / README).read_text() else []
+    readme = (root / README).read_text()
+    for copy, begin in ((RESULTS, BEGIN), (CAMPAIGN, CAMPAIGN_BEGIN)):
+        if begin in readme and not (root / copy).exists():
+            return [README]
     return [
         file
         for file, text in written(root).items()
@@ -209,19 +217,25 @@ def stale(root: Path) -> list[Path]:
     ]
 
 
-def publish(root: Path, results: Path, grown: Path) -> list[Path]:
+def publish(root: Path, measured: Mapping[Path, Path]) -> list[Path]:
     """Copy what was measured, write what follows from it, and return what was written.
+
+    Args:
+        root: the project.
+        measured: where each copy in docs/bench comes from.
 
     Raises:
         PublishError: nothing was measured yet, or the README has no place for it.
     """
-    if not results.exists():
-        raise PublishError("nothing was measured yet: make bench")
-    around((root / README).read_text())
+    found = {copy: source for copy, source in measured.items() if source.exists()}
+    if not found:
+        raise PublishError("nothing was measured yet: make bench, make resilience")
+    markers = {RESULTS: (BEGIN, END), CAMPAIGN: (CAMPAIGN_BEGIN, CAMPAIGN_END)}
+    for copy in found.keys() & markers.keys():
+        put((root / README).read_text(), *markers[copy], "")
     (root / FOLDER).mkdir(parents=True, exist_ok=True)
-    (root / RESULTS).write_text(compact(results.read_text()))
-    if grown.exists():
-        (root / GROWTH).write_text(compact(grown.read_text()))
+    for copy, source in found.items():
+        (root / copy).write_text(compact(source.read_text()))
     files = written(root)
     for file, text in files.items():
         (root / file).write_text(text)
@@ -247,9 +261,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.publish", description=__doc__)
     parser.add_argument("--results", type=Path, default=run.RESULTS, metavar="FILE")
     parser.add_argument("--growth", type=Path, default=growth.RESULTS, metavar="FILE")
+    parser.add_argument("--campaign", type=Path, default=resilience.RESULTS, metavar="FILE")
     chosen = parser.parse_args(argv)
     try:
-        for file in publish(ROOT, chosen.results, chosen.growth):
+        measured = {RESULTS: chosen.results, GROWTH: chosen.growth, CAMPAIGN: chosen.campaign}
+        for file in publish(ROOT, measured):
             print(file)
     except PublishError as problem:
         print(problem)

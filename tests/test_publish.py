@@ -75,8 +75,12 @@ def project(tmp_path):
     return tmp_path
 
 
+def sources(project):
+    return {publish.RESULTS: project / "latest.json", publish.GROWTH: project / "grown.json"}
+
+
 def published(project):
-    publish.publish(project, project / "latest.json", project / "grown.json")
+    publish.publish(project, sources(project))
     return (project / README).read_text()
 
 
@@ -164,7 +168,7 @@ def test_a_readme_without_markers_is_left_alone(project):
 
 def test_nothing_measured_is_nothing_published(project):
     with pytest.raises(PublishError, match="make bench"):
-        publish.publish(project, project / "none.json", project / "grown.json")
+        publish.publish(project, {publish.RESULTS: project / "none.json"})
 
 
 def test_growth_may_wait(project):

@@ -65,3 +65,32 @@ def make_certificates(folder: Path) -> Certificates:
         **{name: str(folder / f"{name}.crt") for name in issued},
         **{f"{name}_key": str(folder / f"{name}.key") for name in issued},
     )
+
+
+class Renewal:
+    """A server's certificate that is replaced by another of the same authority."""
+
+    def __init__(self, folder: Path) -> None:
+        self._authority = trustme.CA()
+        ca, self._server, self._key = (
+            str(folder / name) for name in ("live-ca.crt", "live.crt", "live.key")
+        )
+        self._authority.cert_pem.write_to_path(ca)
+        self.ca = ca
+        self.renew()
+
+    @property
+    def tls(self) -> dict[str, str]:
+        """The `tls` mapping of a listener."""
+        return {"certificate": self._server, "private_key": self._key}
+
+    def renew(self) -> None:
+        """Put a new certificate and key in place, each file whole at every moment."""
+        leaf = self._authority.issue_cert("localhost", "127.0.0.1")
+        for path, pem in (
+            (self._key, leaf.private_key_pem),
+            (self._server, leaf.cert_chain_pems[0]),
+        ):
+            fresh = Path(path + ".new")
+            pem.write_to_path(fresh)
+            fresh.replace(path)
