@@ -602,8 +602,13 @@ def test_an_endpoint_that_is_none(endpoint, why):
         (
             "{on: [resets], idempotent: true}",
             ".on[0]: must be 5xx, gateway-error, reset, retriable-4xx, cancelled, "
-            'deadline-exceeded, internal, resource-exhausted or unavailable, not "resets" '
-            '(did you mean "reset"?)',
+            "deadline-exceeded, internal, resource-exhausted, unavailable, connect-failure or "
+            'refused-stream, not "resets" (did you mean "reset"?)',
+        ),
+        (
+            "{on: [refused-stream], status_codes: [503]}",
+            ".status_codes: is of no use without idempotent: true, as the upstream may have done "
+            "its work",
         ),
         (
             "{status_codes: [200], idempotent: true}",
@@ -623,6 +628,11 @@ def test_a_retry_that_is_none(retry, why):
     assert refusal(WHOLE.replace("match: {}", f"match: {{}}, retry: {retry}")) == (
         f"t.yaml:6: routes[0].retry{why}"
     )
+
+
+def test_what_is_always_tried_again_may_stand_there():
+    retry = "{on: [connect-failure, refused-stream]}"
+    parse(WHOLE.replace("match: {}", f"match: {{}}, retry: {retry}"), "t.yaml", {})
 
 
 def test_a_certificate_without_a_name():

@@ -7,6 +7,7 @@ from trailproxy.core.address import Address, parse_address, parse_endpoint
 from trailproxy.core.trailers import may_trail
 from trailproxy.ops import patterns
 from trailproxy.ops.problem import Complaint, Place, did_you_mean, quote, show
+from trailproxy.ops.retry_settings import ALWAYS
 from trailproxy.ops.units import Size
 
 if TYPE_CHECKING:
@@ -200,11 +201,12 @@ def _retries(settings: "Settings") -> Iterator[Complaint]:
         if retry is None:
             continue
         place: Place = ("routes", position, "retry")
+        asked = set(retry.on) - ALWAYS
         if not retry.on and not retry.status_codes:
             yield place, "must have on or status_codes: nothing would be tried again"
-        elif not retry.idempotent:
+        elif not retry.idempotent and (asked or retry.status_codes):
             why = "is of no use without idempotent: true, as the upstream may have done its work"
-            yield (*place, "on" if retry.on else "status_codes"), why
+            yield (*place, "on" if asked else "status_codes"), why
         for key in ("peek", "replay"):
             # what waits here is not paid for: beyond the window, nothing would move any more
             if getattr(retry, key) > most:

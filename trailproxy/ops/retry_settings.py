@@ -17,8 +17,12 @@ _Word = Literal[
     "internal",
     "resource-exhausted",
     "unavailable",
+    "connect-failure",
+    "refused-stream",
 ]
 
+#: What is tried again whether a route says so or not: no upstream has touched it.
+ALWAYS: Final = frozenset({"connect-failure", "refused-stream"})
 _GATEWAY_ERRORS: Final = frozenset({502, 503, 504})
 _STATUSES: Final[dict[str, frozenset[int]]] = {
     "5xx": frozenset(range(500, 600)),
@@ -49,7 +53,7 @@ class RetrySettings(Section, frozen=True, kw_only=True):
         doc(
             "5xx, gateway-error (502, 503, 504), reset, retriable-4xx (409), or a grpc-status, "
             "wherever it stands: cancelled, deadline-exceeded, internal, resource-exhausted, "
-            "unavailable."
+            "unavailable. connect-failure and refused-stream may stand here, and always hold."
         ),
     ] = ()
     status_codes: Annotated[
@@ -57,7 +61,7 @@ class RetrySettings(Section, frozen=True, kw_only=True):
     ] = ()
     idempotent: Annotated[
         bool,
-        doc("That a request does no more twice than once. Nothing of `on` is tried without it."),
+        doc("That a request does no more twice than once. Nothing else is tried without it."),
     ] = False
     attempts: Annotated[int, count("Attempts in all.", 2, 10)] = 2
     per_try_timeout: Annotated[
