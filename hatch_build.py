@@ -33,6 +33,7 @@ COMPILED = (
     "core/matrix",
     "core/message",
     "core/messages",
+    "core/parking",
     "core/proxy",
     "core/record",
     "core/routing",

@@ -1,13 +1,16 @@
 """Turns: nobody is forgotten, and a large body keeps no small one waiting."""
 
+from tests.support.codec import CODEC
+from tests.support.frames import settings_frame, window_update
 from tests.support.parts import data, head, request, reset
-from tests.support.table import Table
+from tests.support.table import WIDE, Table
 from trailproxy.core.connection import Connection
 from trailproxy.core.fault import Side
 from trailproxy.core.lane import Lane
 from trailproxy.core.record import Tally
 from trailproxy.core.stream import Owner
 from trailproxy.core.turns import QUANTUM, Turns
+from trailproxy.wire import Role, make_codec
 from trailproxy.wire.events import DataReceived
 from trailproxy.wire.fields import Fields
 
@@ -19,6 +22,18 @@ def _departures(connection: Connection, table: Table) -> list[tuple[int, int]]:
     octets = connection.codec.take_output()
     events = table.client.codec.receive(octets)
     return [(e.sid, len(e.data)) for e in events if isinstance(e, DataReceived)]
+
+
+def _answers(connection: Connection, octets: bytes) -> list[tuple[int, int]]:
+    """Let the peer say something; return what body departs for it, frame by frame."""
+    connection.receive(octets)
+    octets, found = connection.codec.take_output(), []
+    while octets:
+        size = int.from_bytes(octets[:3], "big")
+        if octets[3] == 0:
+            found.append((int.from_bytes(octets[5:9], "big"), size))
+        octets = octets[9 + size :]
+    return found
 
 
 def test_a_small_body_does_not_wait_for_a_large_one() -> None:
@@ -59,6 +74,30 @@ def test_a_stalled_lane_is_counted_once_and_goes_on_when_its_window_opens() -> N
     table.is_clean()
 
 
+def test_who_waits_for_its_own_window_is_served_when_settings_open_it() -> None:
+    table = Table(client_window=3)
+    client, server = table.client, table.server
+    client.holds = True
+    sid = client.opens(request(end=True))
+    server.says(head(200), data(b"abcdef", end=True))
+    assert _answers(client.core, settings_frame(initial_window_size=5)) == [(sid, 2)]
+    assert _answers(client.core, settings_frame(initial_window_size=6)) == [(sid, 1)]
+
+
+def test_who_waited_for_its_own_window_waits_for_the_connections_next() -> None:
+    table = Table(client_window=65_535, client_connection_window=65_535)
+    client, server = table.client, table.server
+    client.holds = True
+    first, second = client.opens(request(end=True)), client.opens(request(end=True))
+    server.says(head(200), data(b"a" * 65_000), sid=first)
+    client.core.receive(settings_frame(initial_window_size=65_000))
+    server.says(data(b"a" * 10), sid=first)
+    server.says(head(200), data(b"b" * 536, end=True), sid=second)
+    assert _answers(client.core, window_update(first, 9)) == []
+    assert _answers(client.core, window_update(0, 20)) == [(second, 1), (first, 9)]
+    assert _answers(client.core, window_update(first, 1)) == [(first, 1)]
+
+
 def test_a_socket_that_is_full_keeps_everybody_waiting() -> None:
     table = Table()
     client, server = table.client, table.server
@@ -91,7 +130,7 @@ def test_a_stream_that_is_over_leaves_the_line() -> None:
 
 
 def test_leaving_and_calling_are_no_error_for_those_who_do_not_stand_in_line() -> None:
-    turns, lane = Turns(Tally()), Lane(_Nobody(), None, Tally())
+    turns, lane = _turns(Tally()), Lane(_Nobody(), None, Tally())
     turns.leave(None)
     turns.leave(lane)
     turns.call(None)
@@ -101,13 +140,17 @@ def test_leaving_and_calling_are_no_error_for_those_who_do_not_stand_in_line() -
 
 def test_standing_in_line_twice_is_one_stall() -> None:
     tally = Tally()
-    turns, lane = Turns(tally), Lane(_Nobody(), None, Tally())
-    turns.wait(lane)
-    turns.wait(lane)
+    turns, lane = _turns(tally), Lane(_Nobody(), None, Tally())
+    turns.wait(lane, 1, writable=False)
+    turns.wait(lane, 1, writable=True)
     assert tally.stalls == 1
     turns.clear()
-    turns.wait(lane)
+    turns.wait(lane, 1, writable=False)
     assert tally.stalls == 2
+
+
+def _turns(tally: Tally) -> Turns:
+    return Turns(tally, make_codec(CODEC, Role.SERVER, WIDE))
 
 
 class _Nobody(Owner):

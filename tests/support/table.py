@@ -252,6 +252,7 @@ class Table:
         self,
         *,
         client_window: int = 1 << 20,
+        client_connection_window: int = 1 << 24,
         server_window: int = 1 << 20,
         proxy: WireParams = WIDE,
         deadlines: Deadlines | None = None,
@@ -275,9 +276,16 @@ class Table:
             self.clock,
             DateStamp(lambda: 784111777.0),
         )
-        wide = {"connection_window": 1 << 24}
-        self.client = Peer(Role.CLIENT, WireParams(stream_window=client_window, **wide), "client")
-        self.server = Peer(Role.SERVER, WireParams(stream_window=server_window, **wide), "server")
+        self.client = Peer(
+            Role.CLIENT,
+            WireParams(stream_window=client_window, connection_window=client_connection_window),
+            "client",
+        )
+        self.server = Peer(
+            Role.SERVER,
+            WireParams(stream_window=server_window, connection_window=1 << 24),
+            "server",
+        )
         front = Front(self.proxy, "main", "192.0.2.7", "http")
         self.client.core = self._core(Role.SERVER, Side.DOWNSTREAM, front, proxy)
         self.server.core = self._core(Role.CLIENT, Side.UPSTREAM, _UpstreamHost(), proxy)

@@ -12,7 +12,6 @@ from mypy_extensions import i64
 
 from trailproxy.core.fault import GONE, PROTOCOL, RESET, Cause, Fault, Initiator, Scope, Side
 from trailproxy.core.goodbye import Goodbye
-from trailproxy.core.lane import Lane
 from trailproxy.core.record import Direction, Observer, Outcome, Progress, Tally
 from trailproxy.core.stream import Host, Stream
 from trailproxy.core.trailers import vet_trailers
@@ -60,9 +59,9 @@ class Connection:
         self.closing = False  # nothing is left to do: write the output and close
         self.fault: Fault | None = None  # what broke the connection
         self.owed: i64 = 0  # credit received and not yet paid: octets that wait for slower sinks
+        self.turns: Final = Turns(tally, codec)  # of the lanes without room
         # ours
         self._goodbye: Final = Goodbye(codec, side, observer)
-        self._turns: Final = Turns(tally)  # of the lanes without room
         tally.connections += 1
 
     # -- from the peer -------------------------------------------------------------------
@@ -121,7 +120,7 @@ class Connection:
             self.take_turns()
             return
         stream = self.find(sid)
-        self._turns.call(None if stream is None else stream.drains)
+        self.turns.call(None if stream is None else stream.drains)
 
     def _on_rare(self, event: Event) -> None:
         if isinstance(event, StreamReset):
@@ -130,6 +129,7 @@ class Connection:
             self._on_fault(event)
         elif isinstance(event, PeerSettings):
             self.ready = True
+            self.turns.recall()  # the windows of all streams may be others now
             self._changed()
         elif isinstance(event, GoAwayReceived):
             self._on_goaway(event)
@@ -192,7 +192,7 @@ class Connection:
         self.away = True
         for stream in self._all():
             self._drop(stream, fault)
-        self._turns.clear()
+        self.turns.clear()
         self.closing = True
         self._tally.connections -= 1
         self._changed()
@@ -299,14 +299,10 @@ class Connection:
             self.codec.consumed(sid, octets)
             self.nudge()
 
-    def wait(self, lane: Lane) -> None:
-        """Remember a lane that ran out of room."""
-        self._turns.wait(lane)
-
     def take_turns(self) -> None:
-        """There may be room again, for all lanes that wait."""
+        """There may be room again, for all lanes that wait for the connection."""
         if self.writable:
-            self._turns.go_round()
+            self.turns.go_round()
 
     # -- going away ----------------------------------------------------------------------
 
@@ -375,7 +371,7 @@ class Connection:
         stream.over = True
         self.streams.remove(stream)
         self._tally.streams -= 1
-        self._turns.leave(stream.drains)
+        self.turns.leave(stream.drains)
         self._close_when_idle()
         self._changed()
 

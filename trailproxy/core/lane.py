@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, Protocol, final
 from mypy_extensions import i64
 
 from trailproxy.core.messages import Messages
+from trailproxy.core.parking import park
 from trailproxy.core.record import (
     CANCELLED,
     END,
@@ -167,7 +168,7 @@ class Lane(Feed):
             return
         if self._parked is None:
             self._parked = deque()
-        self._parked.append((data, credit))
+        park(self._parked, data, credit)
         self.parked_bytes += size
         self._tally.parked_bytes += size
         self.pump()
@@ -240,7 +241,7 @@ class Lane(Feed):
                     parked[0] = (data[room:], credit - room)
                     self._depart(data[:room], room, room)
                     connection.send_data(sid, data[:room], end=False)
-                connection.wait(self)
+                connection.turns.wait(self, sid, connection.writable)
                 return True
             parked.popleft()
             last = not parked and self.phase == Phase.ENDED and self._trailers is None
@@ -338,7 +339,7 @@ class Lane(Feed):
         if self._kept is None:
             self._pay(credit)
             return
-        self._kept.append((data, credit))
+        park(self._kept, data, credit)
         if self.departed > self._keep:
             self.let_go()
 

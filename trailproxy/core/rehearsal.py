@@ -5,11 +5,13 @@ that the stream's window is their bound, until it is clear that this attempt cou
 they go into the lane, and all that follows goes there without a detour.
 """
 
+from collections import deque
 from typing import Final, final
 
 from mypy_extensions import i64, mypyc_attr
 
 from trailproxy.core.lane import Lane
+from trailproxy.core.parking import park
 from trailproxy.core.stream import Feed, Stream
 from trailproxy.wire.fields import Fields
 
@@ -38,7 +40,7 @@ class Rehearsal(Feed):
         self._lane: Final = lane
         self._most: Final[i64] = most
         self._head: Fields | None = None
-        self._waiting: Final[list[tuple[bytes, int]]] = []  # octets, and the credit they carry
+        self._waiting: Final[deque[tuple[bytes, int]]] = deque()
         self._size: i64 = 0
 
     def head(self, fields: Fields, end: bool) -> None:
@@ -58,7 +60,7 @@ class Rehearsal(Feed):
     def data(self, data: bytes, credit: i64, end: bool) -> None:
         """Take a piece of body; an end without trailers, or too much of it, settles the matter."""
         if not end and self._size + len(data) <= self._most:
-            self._waiting.append((data, credit))
+            park(self._waiting, data, credit)
             self._size += len(data)
             return
         self.accept()

@@ -98,7 +98,10 @@ class Codec:
         raise NotImplementedError
 
     def sendable(self, sid: i64) -> i64:
-        """Return how many body octets the peer's windows admit now; 0 for unknown streams."""
+        """Return how many body octets the peer's windows admit now; 0 for unknown streams.
+
+        For stream 0 it is what the connection's window admits, for all streams together.
+        """
         raise NotImplementedError
 
     def consumed(self, sid: i64, credit: i64) -> None:

@@ -149,7 +149,7 @@ class NativeCodec(Codec):
         """Return how many body octets the peer's windows admit now; 0 for unknown streams."""
         stream = self._streams.find(sid)
         if stream is None:
-            return 0
+            return 0 if sid else self._streams.send_window
         return max(min(stream.send_window, self._streams.send_window), 0)
 
     def consumed(self, sid: i64, credit: i64) -> None:

@@ -94,7 +94,7 @@ class H2Codec(Codec):
         """Return how many body octets the peer's windows admit now; 0 for unknown streams."""
         stream = self._h2.streams.get(sid)
         if stream is None:
-            return 0
+            return 0 if sid else self._h2.outbound_flow_control_window
         room = min(stream.outbound_flow_control_window, self._h2.outbound_flow_control_window)
         return max(room, 0)
 
