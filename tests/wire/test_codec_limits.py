@@ -97,7 +97,36 @@ def test_the_last_id_of_goaway_never_grows(server: Peer) -> None:
     assert lasts == [1, 1]
 
 
+def test_a_goodbye_is_not_said_for_ever(client: Peer) -> None:
+    codec, _ = client
+    assert len(told(codec.receive(frames.goaway(1) * 20))) == 0
+    (fault,) = told(codec.receive(frames.goaway(1)))
+    assert isinstance(fault, ConnectionFault)
+    assert fault.code == ErrorCode.ENHANCE_YOUR_CALM
+
+
 # -- settings ---------------------------------------------------------------------------------
+
+
+def settings_of(entries: list[tuple[int, int]]) -> bytes:
+    payload = b"".join([name.to_bytes(2, "big") + n.to_bytes(4, "big") for name, n in entries])
+    return frames.raw(4, 0, 0, payload)
+
+
+@pytest.mark.parametrize(("count", "broken"), [(32, False), (33, True)])
+def test_settings_in_one_frame_have_a_bound(server: Peer, count: int, broken: bool) -> None:
+    faults = told(server[0].receive(settings_of([(99, 1)] * count)))
+    codes = [fault.code for fault in faults if isinstance(fault, ConnectionFault)]
+    assert codes == [ErrorCode.ENHANCE_YOUR_CALM] * broken
+
+
+def test_of_several_initial_windows_the_last_one_counts(server: Peer) -> None:
+    codec, scribe = server
+    codec.receive(scribe.headers(1, POST) + frames.window_update(1, MAX_SID - 65_535))
+    assert told(codec.receive(settings_of([(4, 65_536), (4, 100)]))) == []
+    assert codec.sendable(1) == 65_535, "the connection's is the narrower"
+    codec.receive(scribe.headers(3, POST))
+    assert codec.sendable(3) == 100
 
 
 @pytest.mark.parametrize("size", [16_383, 2**24])
@@ -156,7 +185,26 @@ def test_a_compression_table_beyond_what_we_allow_is_a_fault(server: Peer) -> No
     assert fault.code == ErrorCode.COMPRESSION_ERROR
 
 
+@pytest.mark.parametrize(("sizes", "sound"), [(1, True), (2, True), (3, False)])
+def test_a_block_begins_with_two_table_sizes_at_most(server: Peer, sizes: int, sound: bool) -> None:
+    """RFC 7541 section 4.2; a block of nothing else would be work for nothing."""
+    block = b"\x20" * sizes + b"\x82\x86\x84\x41\1a"
+    (event,) = told(server[0].receive(frames.raw(1, 5, 1, block)))
+    assert isinstance(event, HeadReceived if sound else ConnectionFault)
+    if isinstance(event, ConnectionFault):
+        assert event.code == ErrorCode.COMPRESSION_ERROR
+
+
 # -- windows ----------------------------------------------------------------------------------
+
+
+def test_of_stream_0_all_of_the_connections_window_is_told(server: Peer) -> None:
+    codec, scribe = server
+    assert codec.sendable(0) == 65_535
+    codec.receive(scribe.headers(1, GET, end=True) + frames.window_update(0, 7))
+    codec.send_head(1, Fields.of(OK), end=False)
+    codec.send_data(1, b"x" * 42, end=False)
+    assert codec.sendable(0) == 65_500
 
 
 @pytest.mark.parametrize("name", CODECS)
@@ -191,6 +239,21 @@ def test_a_second_reset_is_not_written(client: Peer) -> None:
     codec.reset(sid, ErrorCode.CANCEL)
     codec.reset(sid, ErrorCode.CANCEL)
     assert written(codec, 3) == [(sid, b"\0\0\0\x08")]
+
+
+@pytest.mark.parametrize("gap", [4, 1000, 2**24])
+def test_ids_that_were_passed_over_are_used_up(server: Peer, gap: int) -> None:
+    """RFC 9113 section 5.1.1; however many they are, they are one thing to remember."""
+    codec, scribe = server
+    for sid in range(1, 1200, 4):
+        codec.receive(scribe.headers(sid, GET, end=True) + frames.rst(sid))
+    codec.receive(scribe.headers(sid + 2 + gap, GET, end=True))
+    (late,) = told(codec.receive(frames.data(sid + 2, b"x")))
+    assert isinstance(late, StreamFault)
+    assert late.code == ErrorCode.STREAM_CLOSED
+    (fault,) = told(codec.receive(scribe.headers(sid + gap, GET)))
+    assert isinstance(fault, ConnectionFault)
+    assert fault.code == ErrorCode.PROTOCOL_ERROR
 
 
 LATE = {

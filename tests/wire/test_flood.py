@@ -32,6 +32,14 @@ def test_honest_traffic_earns_what_it_spends() -> None:
         allowance.honest_streams += 1
 
 
+def test_one_broken_stream_in_two_is_no_flood() -> None:
+    """Or a peer with a fault that many meet would lose the streams of all the others."""
+    allowance = Allowance()
+    for _ in range(5000):
+        assert allowance.spend(Cheap.PROVOKED)
+        allowance.honest_streams += 1
+
+
 def test_what_was_earned_is_taken_into_account_once_and_up_to_the_burst() -> None:
     allowance = Allowance()
     allowance.honest_frames = 1_000_000

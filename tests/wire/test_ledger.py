@@ -8,7 +8,7 @@ from trailproxy.wire.ledger import Ledger
 
 def _request(*more: tuple[str, str], method: str = "POST") -> Fields:
     target = [] if method == "CONNECT" else [(":scheme", "http"), (":path", "/")]
-    return Fields.of([(":method", method), *target, (":authority", "a"), *more])
+    return Fields.of([(":method", method), *target, (":authority", "a:1"), *more])
 
 
 def _response(status: int, *more: tuple[str, str]) -> Fields:
@@ -35,6 +35,13 @@ def test_interim_heads_leave_the_final_head_to_come() -> None:
     assert not ledger.head_came
     assert ledger.next_kind is Kind.RESPONSE
     assert "one too many" in ledger.fields_fault(_response(103), end=False)
+
+
+def test_interim_heads_together_are_no_larger_than_a_large_head() -> None:
+    """They are passed on whether the client reads or not."""
+    ledger = Ledger(request=False, method=b"GET")
+    large = _response(103, ("link", "x" * 30_000))
+    assert [ledger.fields_fault(large, end=False) == "" for _ in range(3)] == [True, True, False]
 
 
 def test_an_interim_head_ends_nothing() -> None:

@@ -24,6 +24,7 @@ from trailproxy.wire.frames import (
     MAX_CONCURRENT_STREAMS,
     MAX_FRAME_SIZE,
     MOST_DEBUG_DATA,
+    MOST_SETTINGS,
     PING,
     PRIORITY,
     PUSH_PROMISE,
@@ -43,12 +44,20 @@ _UNLIMITED: Final = 2**32 + 1  # streams, of a peer that names no limit (section
 class Control:
     """What the peer says of the connection, and of the life of its streams."""
 
-    __slots__ = ("_encoder", "_standing", "max_frame_size", "max_streams", "settings_came")
+    __slots__ = (
+        "_encoder",
+        "_initial_window",
+        "_standing",
+        "max_frame_size",
+        "max_streams",
+        "settings_came",
+    )
 
     def __init__(self, standing: Standing, encoder: Encoder) -> None:
         self._standing: Final = standing
         self._encoder: Final = encoder
         self.settings_came = False
+        self._initial_window: i64 = 0  # what the SETTINGS that are being heard say last
         # the peer's settings
         self.max_frame_size: i64 = DEFAULT_FRAME_SIZE
         self.max_streams: i64 = _UNLIMITED  # that the peer lets us open
@@ -133,6 +142,10 @@ class Control:
             return
         if not standing.spend(Cheap.SETTINGS) or flags & ACK:
             return
+        if size > 6 * MOST_SETTINGS:
+            standing.fail(ErrorCode.ENHANCE_YOUR_CALM, f"{size // 6} settings in one frame")
+            return
+        self._initial_window = standing.streams.initial_window
         position: i64 = 0
         while position < size:
             name = payload[position] << 8 | payload[position + 1]
@@ -141,6 +154,11 @@ class Control:
                 standing.fail(code, why)
                 return
             position += 6
+        # of several sizes the last one counts: each would be a walk over all streams
+        if not standing.streams.change_initial_window(self._initial_window):
+            why = f"an initial window of {self._initial_window} octets"
+            standing.fail(ErrorCode.FLOW_CONTROL_ERROR, why)
+            return
         standing.writer.settings_ack()
         standing.events.append(PeerSettings(self.max_streams))
         standing.events.append(WindowOpened(0))
@@ -153,8 +171,9 @@ class Control:
         elif name == MAX_CONCURRENT_STREAMS:
             self.max_streams = value
         elif name == INITIAL_WINDOW_SIZE:
-            if value > MAX_SID or not streams.change_initial_window(value):
+            if value > MAX_SID:
                 return ErrorCode.FLOW_CONTROL_ERROR, f"an initial window of {value} octets"
+            self._initial_window = value
         elif name == MAX_FRAME_SIZE:
             if not DEFAULT_FRAME_SIZE <= value < 1 << 24:
                 return ErrorCode.PROTOCOL_ERROR, f"a maximum frame size of {value} octets"
@@ -179,10 +198,10 @@ class Control:
         if len(payload) < 8:
             why = f"GOAWAY of {len(payload)} octets"
             self._standing.fail(ErrorCode.FRAME_SIZE_ERROR, why)
-            return
-        why = payload[8 : 8 + MOST_DEBUG_DATA].decode("utf-8", "replace")
-        last_sid = number_at(payload, 0) & MAX_SID
-        self._standing.events.append(GoAwayReceived(last_sid, number_at(payload, 4), why))
+        elif self._standing.spend(Cheap.GOAWAY):
+            why = payload[8 : 8 + MOST_DEBUG_DATA].decode("utf-8", "replace")
+            last_sid = number_at(payload, 0) & MAX_SID
+            self._standing.events.append(GoAwayReceived(last_sid, number_at(payload, 4), why))
 
     def _on_priority(self, sid: i64, payload: bytes) -> None:
         """PRIORITY does nothing but break rules (section 5.3, 6.3)."""

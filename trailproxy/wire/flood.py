@@ -21,13 +21,23 @@ class Cheap:
     EMPTY_DATA: Final = 4
     WINDOW_UPDATE: Final = 5
     IDLE: Final = 6  # PRIORITY and frames of unknown type, which do nothing
+    GOAWAY: Final = 7  # two are a goodbye (section 6.8)
 
-    NAMES: Final = ("reset", "provoked", "ping", "settings", "empty_data", "window_update", "idle")
+    NAMES: Final = (
+        "reset",
+        "provoked",
+        "ping",
+        "settings",
+        "empty_data",
+        "window_update",
+        "idle",
+        "goaway",
+    )
 
 
 # lists: compiled code builds a constant tuple of numbers anew at each use, 400 ns
-_BURST: Final[list[int]] = [1000, 500, 200, 100, 1000, 10_000, 2000]
-_A_SECOND: Final[list[int]] = [100, 50, 20, 10, 100, 2000, 200]
+_BURST: Final[list[int]] = [1000, 500, 200, 100, 1000, 10_000, 2000, 20]
+_A_SECOND: Final[list[int]] = [100, 50, 20, 10, 100, 2000, 200, 1]
 
 
 @final
@@ -54,6 +64,7 @@ class Allowance:
     def _redeem(self) -> None:
         """Take into account what honest traffic has earned; only who is short needs it."""
         self._earn(Cheap.RESET, self.honest_streams)
+        self._earn(Cheap.PROVOKED, self.honest_streams)
         self._earn(Cheap.IDLE, self.honest_streams)
         self._earn(Cheap.WINDOW_UPDATE, self.honest_frames)
         self.honest_streams = 0

@@ -38,6 +38,7 @@ DEFAULT_WINDOW: Final = 65_535  # section 6.9.2
 DEFAULT_FRAME_SIZE: Final = 16_384
 
 MOST_DEBUG_DATA: Final = 256  # octets of a GOAWAY's reason
+MOST_SETTINGS: Final = 32  # in one frame; there are some ten that anybody knows
 _BY_REFERENCE: Final = 2048  # octets of body above which they are not copied into the gathering
 
 

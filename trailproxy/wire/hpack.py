@@ -32,6 +32,7 @@ TABLE_SIZE: Final = 4096  # SETTINGS_HEADER_TABLE_SIZE, which we leave at its de
 _TABLE_LIMIT: Final = 64 * 1024  # octets of table we keep for encoding, whatever a peer allows
 
 _MOST_CONTINUED: Final = 4  # octets behind an integer's first: values below 2^28
+_MOST_SIZES: Final = 2  # table sizes in a block: the least since the last one, and the last
 _KEPT_BLOCK: Final = 512  # octets of a block that is worth remembering
 _KEPT_BLOCKS: Final = 64
 _KEPT_FORMS: Final = 256  # encoded lists of one encoder
@@ -90,6 +91,7 @@ class Decoder:
         items: list[Field] = []
         total: i64 = 0
         position: i64 = 0
+        sizes: i64 = 0
         size: i64 = len(block)
         while position < size:
             octet: i64 = block[position]
@@ -100,8 +102,9 @@ class Decoder:
                 field, position = self._literal(block, position, 0x3F, False)
                 self._table.add(field)
             elif octet >= 0x20:
-                if items:
-                    raise _undecodable("a table size behind a field")
+                sizes += 1
+                if items or sizes > _MOST_SIZES:
+                    raise _undecodable("a table size where there can be none")
                 limit, position = read_integer(block, position, 0x1F)
                 if limit > TABLE_SIZE:
                     raise _undecodable(f"a table of {limit} octets")

@@ -12,7 +12,8 @@ from trailproxy.wire.field import METHOD
 from trailproxy.wire.fields import NO_LENGTH, Fields, Kind
 from trailproxy.wire.table import Numbered
 
-_INTERIM_LIMIT: Final = 32  # informational heads a stream; more is no conversation
+_MOST_INTERIMS: Final = 32  # informational heads a stream; more is no conversation
+_INTERIM_OCTETS: Final = 64 * 1024  # in all of them: they are passed on, read or not
 
 
 @mypyc_attr(acyclic=True)
@@ -24,6 +25,7 @@ class Ledger(Numbered):
         "_connect",
         "_expected",
         "_head_request",
+        "_interim_octets",
         "_interims",
         "_received",
         "_request",
@@ -40,6 +42,7 @@ class Ledger(Numbered):
         self._expected: i64 = NO_LENGTH  # body octets announced
         self._received: i64 = 0  # body octets come
         self._interims: i64 = 0
+        self._interim_octets: i64 = 0
         self.head_came = False  # the final head
 
     @property
@@ -55,10 +58,7 @@ class Ledger(Numbered):
         if kind == Kind.TRAILERS:
             return self._trailers_fault(fields, end)
         if kind == Kind.RESPONSE and fields.interim:
-            self._interims += 1
-            if end or self._interims > _INTERIM_LIMIT:
-                return "an interim response that ends the stream, or one too many"
-            return fields.fault(kind)
+            return self._interim_fault(fields, end)
         why = fields.fault(kind)
         if not why:
             self._enter_head(fields)
@@ -71,6 +71,13 @@ class Ledger(Numbered):
             return "DATA before the head"
         self._received += size
         return self._length_fault(end)
+
+    def _interim_fault(self, fields: Fields, end: bool) -> str:
+        self._interims += 1
+        self._interim_octets += fields.size
+        if end or self._interims > _MOST_INTERIMS or self._interim_octets > _INTERIM_OCTETS:
+            return "an interim response that ends the stream, or one too many"
+        return fields.fault(Kind.RESPONSE)
 
     def _trailers_fault(self, fields: Fields, end: bool) -> str:
         if not end:

@@ -21,6 +21,7 @@ THEIRS: Final = 3  # the peer did
 
 _REMEMBERED: Final = 512  # streams, the last ones, whose late frames we can still tell apart
 _SPAN: Final = 2 * _REMEMBERED  # ids that they take up
+_MOST_GAPS: Final = _SPAN // 4  # a gap, and the stream behind it, take up four ids at least
 
 
 @mypyc_attr(acyclic=True)
@@ -50,6 +51,7 @@ class Streams:
 
     __slots__ = (
         "_fates",
+        "_gaps",
         "client",
         "goaway_last",
         "highest",
@@ -70,6 +72,8 @@ class Streams:
         self.recv_window: i64 = recv_window
         self.unpaid: i64 = 0
         self._fates: Final[dict[int, int]] = {}  # of the last ones, but for those that ended well
+        # ids that were passed over: from the first to before the next that was used
+        self._gaps: Final[list[tuple[int, int]]] = []
 
     def idle(self, sid: i64) -> bool:
         """Tell whether nobody has opened this stream yet (RFC 9113 section 5.1)."""
@@ -78,11 +82,13 @@ class Streams:
 
     def advance(self, sid: i64) -> None:
         """The client uses this id: all lower ones that are not open never will be."""
-        skipped = max(self.highest + 1 | 1, sid - _SPAN + 1 | 1)
+        skipped = self.highest + 1 | 1
         self.highest = sid
-        while skipped < sid:
-            self.remember(skipped, FORGOTTEN)
-            skipped += 2
+        if skipped < sid:
+            # noted as one: the ids in it are the peer's to choose, and may be a billion
+            self._gaps.append((skipped, sid))
+            if len(self._gaps) > _MOST_GAPS:
+                del self._gaps[0]
 
     def open(self, sid: i64, method: bytes, recv_window: i64) -> WireStream:
         """Open a stream, whose id is the highest; a client's request has this method."""
@@ -111,12 +117,23 @@ class Streams:
 
     def fate(self, sid: i64) -> i64:
         """Return what became of a stream that is not open."""
+        known = self._fates.get(sid)
+        if known is not None:
+            return known
         recent = self.highest - _SPAN < sid <= self.highest
-        return self._fates.get(sid, ENDED if recent else FORGOTTEN)
+        return ENDED if recent and not self._passed_over(sid) else FORGOTTEN
+
+    def _passed_over(self, sid: i64) -> bool:
+        for first, used in self._gaps:  # noqa: SIM110 - compiled, any() would make a generator
+            if first <= sid < used:
+                return True
+        return False
 
     def change_initial_window(self, size: i64) -> bool:
         """RFC 9113 section 6.9.2; False if a stream's window would go beyond 2^31-1."""
         change = size - self.initial_window
+        if not change:
+            return True
         self.initial_window = size
         fits = True
         for numbered in self.live.values():

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, final
 from h2.connection import AllowedStreamIDs, ConnectionInputs, H2Connection
 from h2.events import PingAckReceived, RemoteSettingsChanged, WindowUpdated
 from h2.exceptions import FlowControlError, ProtocolError, StreamClosedError
-from hpack import Decoder, HPACKError, OversizedHeaderListError
+from hpack import HPACKError, OversizedHeaderListError
 from hyperframe.frame import (
     DataFrame,
     Frame,
@@ -43,7 +43,9 @@ from trailproxy.wire.events import (
 from trailproxy.wire.field import Field
 from trailproxy.wire.fields import Fields, Kind
 from trailproxy.wire.flood import Allowance, Cheap
+from trailproxy.wire.frames import MOST_SETTINGS
 from trailproxy.wire.hyper.framing import FrameReader, FramingError
+from trailproxy.wire.hyper.machine import StrictDecoder
 from trailproxy.wire.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -71,7 +73,7 @@ class Inbound:
         self._reader: Final = FrameReader(
             client=client, max_frame_size=params.max_frame_size, max_block=max_block
         )
-        self._decoder: Final = Decoder(max_header_list_size=max_block)
+        self._decoder: Final = StrictDecoder(max_header_list_size=max_block)
         self._handlers: Final[dict[type[Frame], Callable[[Any, bytes], None]]] = {
             DataFrame: self._on_data,
             WindowUpdateFrame: self._on_window_update,
@@ -264,8 +266,12 @@ class Inbound:
         self.bury(sid, "peer")
         self._events.append(StreamReset(sid, frame.error_code))
 
-    def _on_settings(self, frame: SettingsFrame, _: bytes) -> None:
+    def _on_settings(self, frame: SettingsFrame, payload: bytes) -> None:
         if not self._spend(Cheap.SETTINGS):
+            return
+        if len(payload) > 6 * MOST_SETTINGS:
+            why = f"{len(payload) // 6} settings in one frame"
+            self._break(ErrorCode.ENHANCE_YOUR_CALM, why)
             return
         for event in self._h2._receive_frame(frame):
             if isinstance(event, RemoteSettingsChanged):
@@ -283,9 +289,10 @@ class Inbound:
                 self._events.append(PongReceived(frame.opaque_data))
 
     def _on_goaway(self, frame: GoAwayFrame, _: bytes) -> None:
-        last = frame.last_stream_id & MAX_SID
-        why = frame.additional_data[:256].decode("utf-8", "replace")
-        self._events.append(GoAwayReceived(last, frame.error_code, why))
+        if self._spend(Cheap.GOAWAY):
+            last = frame.last_stream_id & MAX_SID
+            why = frame.additional_data[:256].decode("utf-8", "replace")
+            self._events.append(GoAwayReceived(last, frame.error_code, why))
 
     def _on_push(self, frame: PushPromiseFrame, _: bytes) -> None:
         raise ProtocolError(f"PUSH_PROMISE on stream {frame.stream_id}, and push is off")

@@ -10,11 +10,12 @@ from typing import Any, Final
 from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.settings import SettingCodes, Settings
-from hpack import Encoder
+from hpack import Decoder, Encoder, HeaderTuple, HPACKDecodingError
 
 from trailproxy.wire.codec import WireParams
 
 _DEFAULT_WINDOW: Final = 65_535  # RFC 9113 section 6.9.2
+_MOST_SIZES: Final = 2  # table sizes in a block: the least since the last one, and the last
 
 
 class _Machine(H2Connection):
@@ -45,6 +46,25 @@ class _PlainEncoder(Encoder):
             self.table_size_changes = [last] if least == last else [least, last]
             self.header_table.resized = True
         return super().encode(headers, huffman)
+
+
+class StrictDecoder(Decoder):
+    """hpack's decoder, which hears no more table sizes in a block than there can be.
+
+    Each is an octet, and a block of nothing else would keep the loop for a second (RFC 7541
+    section 4.2).
+    """
+
+    def decode(self, data: bytes, raw: bool = False) -> Iterable[HeaderTuple]:
+        """Decode a field block."""
+        self._sizes = 0
+        return super().decode(data, raw)
+
+    def _update_encoding_context(self, data: bytes | memoryview) -> int:
+        self._sizes += 1
+        if self._sizes > _MOST_SIZES:
+            raise HPACKDecodingError("a table size where there can be none")
+        return super()._update_encoding_context(data)
 
 
 def make_machine(params: WireParams, *, client: bool) -> H2Connection:
