@@ -55,6 +55,7 @@ COMPILED = (
     "ops/counting",
     "ops/grpc_meters",
     "ops/meters",
+    "wire/authority",
     "wire/codec",
     "wire/control",
     "wire/events",

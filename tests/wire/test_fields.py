@@ -70,7 +70,7 @@ def test_secrets_do_not_show() -> None:
         ([], NO_LENGTH),
         (["0"], 0),
         (["17"], 17),
-        (["17", "17"], 17),
+        (["17", "17"], BAD_LENGTH),
         (["17", "18"], BAD_LENGTH),
         (["-1"], BAD_LENGTH),
         (["+1"], BAD_LENGTH),
@@ -92,6 +92,7 @@ def test_content_length(values: list[str], length: int) -> None:
         [*REQUEST, ("host", "A")],
         [(":method", "OPTIONS"), *REQUEST[1:3], (":path", "*")],
         [(":method", "CONNECT"), (":authority", "a:443")],
+        [(":method", "CONNECT"), (":authority", "[::1]:443")],
     ],
 )
 def test_good_requests(fields: list[tuple[str, str]]) -> None:
@@ -105,6 +106,12 @@ def test_good_requests(fields: list[tuple[str, str]]) -> None:
         [(":method", "G T"), *REQUEST[1:]],
         [(":method", "CONNECT")],
         [(":method", "CONNECT"), (":scheme", "http"), (":authority", "a")],
+        [(":method", "CONNECT"), (":authority", "a/b:1")],
+        [(":method", "CONNECT"), (":authority", "a")],
+        [(":method", "CONNECT"), (":authority", "1234")],
+        [(":method", "CONNECT"), (":authority", "a:")],
+        [(":method", "CONNECT"), (":authority", "a:000")],
+        [(":method", "CONNECT"), (":authority", "[::1]")],
         [REQUEST[0], (":scheme", "1http"), *REQUEST[2:]],
         [*REQUEST, ("host", "a"), ("host", "a")],
         [*REQUEST[:2], (":authority", ""), REQUEST[3]],
@@ -113,6 +120,42 @@ def test_good_requests(fields: list[tuple[str, str]]) -> None:
 )
 def test_bad_requests(fields: list[tuple[str, str]]) -> None:
     assert Fields.of(fields).fault(Kind.REQUEST)
+
+
+AUTHORITIES = {
+    **dict.fromkeys(["a", "A.example", "a_b", "127.0.0.1", "a.", "%2Frun%2Fapp.sock", "a,b"], True),
+    **dict.fromkeys(["a:", "a:0", "a:80", "a:65535", "[::1]", "[::1]:8443", "[::]"], True),
+    **dict.fromkeys(["u@a", "u:p@a", "@a", "a/b", "a?b", "a#b", "a\\b", "a b", "a\tb"], False),
+    **dict.fromkeys([":", ":80", "a:65536", "a:000080", "a:x", "a:80:90", "a:+80", "a:-1"], False),
+    **dict.fromkeys(["::1", "[::1", "::1]", "[]", "[a", "[x]", "[::1]x", "[::1]:x"], False),
+    **dict.fromkeys(["[::1%25eth0]", "\xe4.example", "a\0", "a\r\n", "a<b", 'a"b', "a|b"], False),
+}
+
+
+@pytest.mark.parametrize(("authority", "good"), AUTHORITIES.items())
+def test_authorities_are_hosts_with_or_without_a_port(authority: str, good: bool) -> None:
+    rest = [*REQUEST[:2], REQUEST[3]]
+    octets = authority.encode("latin-1")
+    for name in (b":authority", b"host"):
+        head = [(name, octets), *rest] if name == b":authority" else [*rest, (name, octets)]
+        fault = Fields.of(head).fault(Kind.REQUEST)
+        assert (fault == "") is good, fault
+
+
+@pytest.mark.parametrize("octet", sorted({*range(0x20), 0x7F} - {0x09}))
+def test_control_octets_stand_in_no_value(octet: int) -> None:
+    value = b"a%cb" % octet
+    assert "illegal value" in Fields.of([("x", value)]).fault(Kind.TRAILERS)
+
+
+def test_what_is_no_control_octet_may_stand_in_a_value() -> None:
+    value = bytes([0x61, 0x09, *range(0x20, 0x7F), *range(0x80, 0x100)])
+    assert Fields.of([("x", value)]).fault(Kind.TRAILERS) == ""
+
+
+def test_a_reason_quotes_no_more_than_a_little_of_what_a_peer_made_up() -> None:
+    fault = Fields.of([("x" * 60_000 + "\0", "1")]).fault(Kind.TRAILERS)
+    assert fault == f"illegal field name '{'x' * 64}'..."
 
 
 def test_each_kind_has_its_own_verdict() -> None:

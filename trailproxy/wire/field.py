@@ -72,8 +72,13 @@ def octet_set(members: bytes) -> bytes:
 # RFC 9113 8.2.1 lets any visible lower-case octet through, but what we forward
 # must match the grammar of HTTP (RFC 9110 5.1), so names are held to `token`.
 _NAME_OCTETS: Final = octet_set(b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz")
+# and values to `field-value` (RFC 9110 5.5): RFC 9113 forbids only what ends a line, but
+# a vertical tab or an escape is a line's end, or worse, to some who read what we forward.
+_VALUE_OCTETS: Final = octet_set(bytes([0x09, *range(0x20, 0x7F), *range(0x80, 0x100)]))
 _SPACE: Final = 0x20
 _TAB: Final = 0x09
+
+_MOST_SHOWN: Final = 64  # octets that an error text quotes of what a peer made up
 
 _OVERHEAD: Final = 32
 _POOL_LIMIT: Final = 4096  # fields shared by all connections of this process
@@ -156,7 +161,11 @@ class Field:
         return f"{self.name.decode('latin-1')}: {value}"
 
     def fault(self) -> str:
-        """Say what breaks RFC 9113 section 8.2.1 in a plain field; an empty string if nothing."""
+        """Say what breaks RFC 9113 section 8.2.1 or the grammar of HTTP (RFC 9110 section 5).
+
+        Returns:
+            An empty string if nothing does; pseudo-fields are judged elsewhere.
+        """
         if self.sound:
             return ""
         name, value = self.name, self.value
@@ -164,7 +173,9 @@ class Field:
             if name[:1] == b":":
                 return f"pseudo-header {show(name)} is not allowed here"
             return f"illegal field name {show(name)}"
-        if value and (_is_space(value[0]) or _is_space(value[-1]) or _breaks_lines(value)):
+        if value and (_is_space(value[0]) or _is_space(value[-1])):
+            return f"space around the value of field {show(name)}"
+        if not consists_of(value, _VALUE_OCTETS):
             return f"illegal value in field {show(name)}"
         self.sound = True
         return ""
@@ -186,10 +197,6 @@ def _is_space(octet: i64) -> bool:
     return octet == _SPACE or octet == _TAB  # a tuple would be built
 
 
-def _breaks_lines(value: bytes) -> bool:
-    return 0x00 in value or 0x0A in value or 0x0D in value
-
-
 def token_of(name: bytes) -> i64:
     """Return the token of a field name."""
     token = _TOKENS.get(name)
@@ -199,8 +206,9 @@ def token_of(name: bytes) -> i64:
 
 
 def show(octets: bytes) -> str:
-    """Quote octets for an error text."""
-    return repr(octets.decode("latin-1"))
+    """Quote octets for an error text; the first of them, where there are many."""
+    text = repr(octets[:_MOST_SHOWN].decode("latin-1"))
+    return text if len(octets) <= _MOST_SHOWN else text + "..."
 
 
 _pool: Final[dict[tuple[bytes, bytes, bool], Field]] = {}

@@ -11,6 +11,7 @@ from typing import Final, final
 
 from mypy_extensions import i64, mypyc_attr
 
+from trailproxy.wire.authority import is_authority, names_port
 from trailproxy.wire.errors import HTTP2Error
 from trailproxy.wire.field import (
     AUTHORITY,
@@ -43,9 +44,9 @@ _ALPHANUMERIC: Final = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRS
 _METHOD_OCTETS: Final = octet_set(_ALPHANUMERIC + b"!#$%&'*+-.^_`|~")
 _SCHEME_OCTETS: Final = octet_set(_ALPHANUMERIC + b"+-.")
 _SLASH: Final = 0x2F
-_VISIBLE: Final = bytes([octet for octet in range(0x21, 0x100) if octet != 0x7F])
-_TARGET_OCTETS: Final = octet_set(_VISIBLE)
-_AUTHORITY_OCTETS: Final = octet_set(_VISIBLE.translate(None, b"@/?#\\"))
+# RFC 3986 has fewer; but browsers send the rest of ASCII in queries, and only `#` means
+# another thing to those behind us. Beyond ASCII each would have a reading of its own.
+_TARGET_OCTETS: Final = octet_set(bytes(range(0x21, 0x7F)).translate(None, b"#"))
 
 
 class Kind:
@@ -254,16 +255,23 @@ def _status(fields: Fields) -> i64:
 
 
 def _content_length(fields: Fields) -> i64:
-    first = fields.find(CONTENT_LENGTH)
-    if first is None:
+    """Read the one content-length there may be.
+
+    A second one, even alike, is no length: who forwards it must make them one, or refuse
+    (RFC 9110 section 8.6), and refusing is what nobody behind us can read otherwise.
+    """
+    if not fields.has_any(1 << CONTENT_LENGTH):
         return NO_LENGTH
+    length: bytes | None = None
     for field in fields.items:
-        if field.token == CONTENT_LENGTH and field.value != first:
-            return BAD_LENGTH
+        if field.token == CONTENT_LENGTH:
+            if length is not None:
+                return BAD_LENGTH
+            length = field.value
     # Eighteen digits is past any body; more would only overflow.
-    if not first.isdigit() or len(first) > 18:
+    if length is None or not length.isdigit() or len(length) > 18:
         return BAD_LENGTH
-    return int(first)
+    return int(length)
 
 
 def _pseudo_fault(field: Field, kind: i64, seen: i64, late: bool) -> str:
@@ -300,14 +308,22 @@ def _request_fault(fields: Fields, seen: i64) -> str:
     method = fields.find(METHOD) or b""
     if not method or not consists_of(method, _METHOD_OCTETS):
         return f"unusable :method {show(method)}"
-    why = _connect_fault(fields, seen) if method == b"CONNECT" else _target_fault(fields, method)
-    return why or _authority_fault(fields)
+    if method == b"CONNECT":
+        return _connect_fault(fields, seen)
+    return _target_fault(fields, method) or _authority_fault(fields)
 
 
 def _connect_fault(fields: Fields, seen: i64) -> str:
+    """RFC 9113 section 8.5; its target has a port, and none is understood."""
     if seen & (1 << SCHEME | 1 << PATH):
         return "CONNECT with :scheme or :path"
-    return "" if fields.find(AUTHORITY) else "CONNECT without :authority"
+    authority = fields.find(AUTHORITY)
+    if authority is None:
+        return "CONNECT without :authority"
+    why = _authority_fault(fields)
+    if not why and not names_port(authority):
+        why = f"CONNECT without a port: {show(authority)}"
+    return why
 
 
 def _target_fault(fields: Fields, method: bytes) -> str:
@@ -328,13 +344,19 @@ def _is_scheme(scheme: bytes) -> bool:
 
 
 def _authority_fault(fields: Fields) -> str:
+    """RFC 9113 section 8.3.1, RFC 9110 sections 4.2 and 7.2.
+
+    Two hosts, or a host that is not :authority's, are refused rather than one of them chosen:
+    whoever is behind us may choose the other. They are compared as they stand but for their
+    case; a default port left out of one is a difference.
+    """
     authority, host = fields.find(AUTHORITY), fields.find(HOST)
     if host is not None and len(fields.all(b"host")) > 1:
         return "host twice"
     target = host if authority is None else authority
     if not target:
         return "neither :authority nor host"
-    if not consists_of(target, _AUTHORITY_OCTETS):
+    if not is_authority(target):
         return f"unusable authority {show(target)}"
     if authority is not None and host is not None and host.lower() != authority.lower():
         return "host differs from :authority"
