@@ -40,6 +40,7 @@ COMPILED = (
     "core/rules",
     "core/stream",
     "core/summary",
+    "core/target",
     "core/timing",
     "core/trailers",
     "core/turns",

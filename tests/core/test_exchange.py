@@ -482,6 +482,33 @@ def test_no_route_for_an_upload_stops_the_upload() -> None:
     table.is_clean()
 
 
+DOTTED = ["/public/../admin", "/public/%2e%2E%2fadmin", "/public/..;/admin", "/."]
+
+
+@pytest.mark.parametrize("path", DOTTED)
+def test_a_path_that_leads_out_of_its_prefix_is_refused(path: str) -> None:
+    table = Table()
+    plain = table.client.opens(request(path=path, end=True))
+    grpc = table.client.opens(grpc_request(path=path, end=True))
+    fields, _ = _answer(table, plain)
+    assert fields[":status"] == "400"
+    assert "http_request_error" in fields["proxy-status"]
+    assert _answer(table, grpc)[0]["grpc-status"] == "3"
+    assert table.server.heard == {}
+    table.is_clean()
+    assert {(r.dropped, r.dropped_side, r.route) for r in table.notes.finished} == {
+        (Cause.DOT_SEGMENTS, Side.DOWNSTREAM, "")
+    }
+
+
+@pytest.mark.parametrize("path", DOTTED)
+def test_dots_may_be_names(path: str) -> None:
+    table = Table()
+    table.proxy.router = Router(table.proxy.router.routes, takes_dot_segments=True)
+    table.client.opens(request(path=path, end=True))
+    table.server.hears(request(path=path, end=True))
+
+
 def test_an_answer_waits_for_a_slow_client() -> None:
     table = Table(client_window=5)
     table.client.holds = True

@@ -74,6 +74,7 @@ def test_the_least_that_is_enough_has_the_documented_defaults():
         1,
     )
     assert (settings.access_log.path, settings.drain_timeout) == ("stdout", 30)
+    assert settings.dot_segments == "refuse"
     assert settings.limits == Limits(
         max_concurrent_streams=250,
         stream_window=Size(262_144),

@@ -100,6 +100,7 @@ routes:
   - name: version
     match: {path_prefix: /m, headers: [{name: x-version, regex: "2[.][0-9]+"}, {name: x-on}]}
     upstream: app
+  - {name: encoded, match: {path: /encoded%7Ex}, upstream: app}
   - {name: hello, match: {grpc: {service: greet.Greeter, method: Hello}}, upstream: app}
   - {name: greeter, match: {grpc: {service: greet.Greeter}}, upstream: app}
   - {name: watch, match: {grpc: {method: Watch}}, upstream: app}
@@ -113,6 +114,10 @@ routes:
         (b"/exact?x", {}, "exact"),
         (b"/v12/x", {}, "regex"),
         (b"/v12/\xff", {}, "regex"),
+        (b"/%65xact", {}, "exact"),
+        (b"/v%312/x", {}, "regex"),
+        (b"/encoded~x", {}, "encoded"),
+        (b"/encoded%7ex", {}, "encoded"),
         (b"/vx/x", {}, None),
         (b"/m", {":method": "POST"}, "post"),
         (b"/m", {":method": "post"}, None),
@@ -133,3 +138,11 @@ def test_every_word_of_a_match_means_what_it_says(
 ) -> None:
     words = compile_snapshot(parse(WORDS, "test.yaml", {}), {"app": Named("app")})
     assert _route(words, b"a", path, extra) == name
+
+
+@pytest.mark.parametrize(("said", "takes"), [("", False), ("dot_segments: pass\n", True)])
+def test_routes_judge_paths_with_dot_segments_where_they_are_told_to(
+    said: str, takes: bool
+) -> None:
+    snapshot = compile_snapshot(parse(WORDS + said, "test.yaml", {}), {"app": Named("app")})
+    assert snapshot.router.takes_dot_segments is takes

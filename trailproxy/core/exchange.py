@@ -89,10 +89,16 @@ class Exchange(Tenant):
         """Find the request its route and its upstream."""
         front, record = self.front, self.record
         asked = record.asked
-        self.route = route = front.proxy.router.match(asked)
+        router = front.proxy.router
+        barred = asked.dot_segments and not router.takes_dot_segments
+        self.route = route = None if barred else router.match(asked)
         record.route = "" if route is None else route.name
         front.proxy.began(self)
         self.request.phase = Phase.ENDED if end else Phase.BODY
+        if barred:
+            why = "the path has a segment of dots alone"
+            matrix.refuse(self, ours(Cause.DOT_SEGMENTS, why, Side.DOWNSTREAM))
+            return
         if asked.stops:
             matrix.answer(self, last_hop_reply(front.proxy.date()))
             return

@@ -60,6 +60,7 @@ class Cause(StrEnum):
     STREAM_LIMIT = "stream_limit"  # more streams at once than we allow
     FLOOD = "flood"
     NO_ROUTE = "no_route"
+    DOT_SEGMENTS = "dot_segments"  # the path leads out of what routes can judge
     RETRIED = "retried"  # another attempt takes its place
     ANSWERED = "answered"  # we answered ourselves; the rest of the request is not wanted
     NOT_ALLOWED = "not_allowed"  # trailers on a response that ends at its head

@@ -11,6 +11,7 @@ from trailproxy.wire.field import CONTENT_TYPE, GRPC_TIMEOUT, Field
 from trailproxy.wire.fields import Fields, Kind
 
 CANCELLED: Final = 1
+INVALID_ARGUMENT: Final = 3
 DEADLINE_EXCEEDED: Final = 4
 PERMISSION_DENIED: Final = 7
 RESOURCE_EXHAUSTED: Final = 8

@@ -58,7 +58,7 @@ class IsGrpc(Condition):
 
     def fits(self, asked: "Request") -> bool:
         """Tell whether a request is one."""
-        return asked.grpc and (not self._tail or asked.path.endswith(self._tail))
+        return asked.grpc and (not self._tail or asked.plain_path.endswith(self._tail))
 
 
 @final
@@ -179,7 +179,7 @@ class Paths:
 
     def _find_prefix(self, best: i64, asked: "Request") -> i64:
         """Look each beginning of the path up that may be a prefix."""
-        path = asked.path
+        path = asked.plain_path
         slashes: i64 = 0
         position: i64 = 0
         size: i64 = len(path)
@@ -200,7 +200,7 @@ class Paths:
 
     def _find_whole(self, best: i64, asked: "Request") -> i64:
         """Look the path up without its query."""
-        path = asked.path.partition(b"?")[0]
+        path = asked.plain_path.partition(b"?")[0]
         best = _better(self._exact.get(path), best, asked)
         if self._find is not None:
             for number in self._find(path):

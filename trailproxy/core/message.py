@@ -11,6 +11,7 @@ from mypy_extensions import mypyc_attr
 
 from trailproxy.core.clock import DateStamp
 from trailproxy.core.grpc import is_grpc, timeout_of
+from trailproxy.core.target import has_dot_segments, plain_path
 from trailproxy.wire.field import (
     AUTHORITY,
     DATE,
@@ -82,10 +83,12 @@ class Request:
 
     __slots__ = (
         "authority",
+        "dot_segments",
         "grpc",
         "hop",
         "method",
         "path",
+        "plain_path",
         "relayed",
         "stops",
         "timeout",
@@ -97,7 +100,9 @@ class Request:
         self.hop: Final = hop
         self.method: Final = _method_of(head)
         self.authority: Final[bytes] = head.find(AUTHORITY) or head.find(HOST) or b""
-        self.path: Final[bytes] = head.find(PATH) or b""
+        self.path: Final[bytes] = head.find(PATH) or b""  # as it came
+        self.plain_path: Final = plain_path(self.path)  # as it is compared
+        self.dot_segments: Final = has_dot_segments(self.plain_path)
         self.grpc: Final = is_grpc(head)
         self.timeout: Final = timeout_of(head)  # seconds; NO_TIMEOUT without one
         self.stops: Final = stops_here(head)

@@ -30,6 +30,7 @@ class _Answer(NamedTuple):
 _DEFAULT: Final = _Answer(502, grpc.UNAVAILABLE, "proxy_internal_error")
 _ANSWERS: Final = {
     Cause.NO_ROUTE: _Answer(404, grpc.UNIMPLEMENTED, "destination_not_found"),
+    Cause.DOT_SEGMENTS: _Answer(400, grpc.INVALID_ARGUMENT, "http_request_error"),
     Cause.CONNECT_FAILED: _Answer(503, grpc.UNAVAILABLE, "destination_unavailable"),
     Cause.NO_ENDPOINT: _Answer(503, grpc.UNAVAILABLE, "destination_not_found"),
     Cause.QUEUE_FULL: _Answer(503, grpc.RESOURCE_EXHAUSTED, "connection_limit_reached"),

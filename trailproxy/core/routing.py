@@ -121,9 +121,22 @@ def _no_patterns(patterns: list[str]) -> FindPatterns:
 class Router:
     """All routes, in the order they were written."""
 
-    def __init__(self, routes: tuple[Route, ...], combine: CombinePatterns = _no_patterns) -> None:
-        """Prepare; `combine` is asked where routes have patterns."""
+    def __init__(
+        self,
+        routes: tuple[Route, ...],
+        combine: CombinePatterns = _no_patterns,
+        *,
+        takes_dot_segments: bool = False,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            routes: first match wins.
+            combine: is asked where routes have patterns.
+            takes_dot_segments: routes judge paths that lead out of what they ask for (`target`).
+        """
         self.routes: Final = routes
+        self.takes_dot_segments: Final = takes_dot_segments
         self._everywhere: Final = Paths()  # without an authority
         self._hosts: Final[dict[bytes, Paths]] = {}
         self._parents: Final[dict[bytes, Paths]] = {}  # *.example.com as .example.com

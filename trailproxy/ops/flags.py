@@ -27,6 +27,7 @@ FLAGS: Final[dict[Cause, str]] = {
     Cause.TOTAL_TIMEOUT: "UT",
     Cause.DEADLINE_EXCEEDED: "UT",
     Cause.NO_ROUTE: "NR",
+    Cause.DOT_SEGMENTS: "DPE",
 }
 
 

@@ -107,6 +107,10 @@ class Settings(Section, frozen=True, kw_only=True):
     routes: Annotated[
         tuple[RouteSettings, ...], some("Which requests go where; the first match wins.")
     ]
+    dot_segments: Annotated[
+        Literal["refuse", "pass"],
+        doc("A path with a segment . or .., encoded or not, gets a 400, or goes by the routes."),
+    ] = "refuse"
     admin: Annotated[AdminSettings, doc("The admin page.")] = AdminSettings()
     codec: Annotated[
         Literal["native", "h2"],

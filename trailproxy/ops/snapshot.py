@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from trailproxy.core.matching import Condition, HasField, HasMethod, IsGrpc, Wanted
 from trailproxy.core.routing import Deadlines, Route, Router, Share
+from trailproxy.core.target import plain_path
 from trailproxy.core.upstream import Upstream
 from trailproxy.ops import patterns
 from trailproxy.ops.handling import handling
@@ -28,7 +29,8 @@ class Snapshot:
 def compile_snapshot(settings: Settings, upstreams: Mapping[str, Upstream]) -> Snapshot:
     """Compile settings; `upstreams` holds every name their routes use."""
     routes = tuple(_route(route, upstreams) for route in settings.routes)
-    return Snapshot(settings, Router(routes, patterns.combine))
+    takes_all = settings.dot_segments == "pass"
+    return Snapshot(settings, Router(routes, patterns.combine, takes_dot_segments=takes_all))
 
 
 def wire_params(limits: Limits) -> WireParams:
@@ -69,8 +71,8 @@ def _wanted(match: Match) -> Wanted:
         path, prefix = (service + match.grpc.method, "") if match.grpc.method else ("", service)
     return Wanted(
         authority=(match.authority or "").lower().encode(),
-        path=path.encode(),
-        prefix=prefix.encode(),
+        path=plain_path(path.encode()),
+        prefix=plain_path(prefix.encode()),
         pattern=match.path_regex or "",
         conditions=tuple(_conditions(match)),
     )
