@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.running import Proxy
+from tests.support.backend import RunningBackend
+from tests.support.certificates import Certificates
+from tests.support.running import Start, listener
 
 pytestmark = pytest.mark.e2e
 
@@ -20,14 +22,23 @@ def find_h2spec() -> str | None:
     return next((str(place) for place in places if place and Path(place).is_file()), None)
 
 
-def test_the_proxy_conforms(proxy: Proxy, tmp_path: Path):
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+def test_the_proxy_conforms(
+    backend: RunningBackend, certificates: Certificates, start: Start, tmp_path: Path, tls: bool
+):
     h2spec = find_h2spec()
     if h2spec is None:
         pytest.skip("h2spec is not installed")
+    listens = listener(tls=certificates.server_tls()) if tls else listener()
+    proxy = start(backend.endpoint, listeners=[listens])
     host, port = proxy.address
+    secure = ["--tls", "--insecure"] if tls else []
 
     told = subprocess.run(
-        [h2spec, "-h", host, "-p", str(port), "-o", "3", "-j", str(tmp_path / "report.xml")],
+        [
+            *(h2spec, "--strict", *secure, "--host", host, "--port", str(port)),
+            *("--timeout", "3", "--junit-report", str(tmp_path / "report.xml")),
+        ],
         capture_output=True,
         text=True,
         timeout=80,
