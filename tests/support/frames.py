@@ -1,5 +1,7 @@
 """Raw frames by name, for what no honest codec would write."""
 
+from collections.abc import Sequence
+
 from hpack import Encoder
 from hyperframe.frame import (
     ContinuationFrame,
@@ -16,6 +18,7 @@ from hyperframe.frame import (
 from trailproxy.wire.codec import PREFACE
 
 Pairs = list[tuple[str, str]]
+Section = Sequence[tuple[str | bytes, str | bytes]]
 
 GET: Pairs = [(":method", "GET"), (":scheme", "http"), (":authority", "a"), (":path", "/")]
 POST: Pairs = [(":method", "POST"), *GET[1:]]
@@ -33,10 +36,10 @@ class Scribe:
         return (PREFACE if client else b"") + settings_frame(**settings)
 
     def headers(
-        self, sid: int, fields: Pairs, *, end: bool = False, pieces: int = 1, depends: int = 0
+        self, sid: int, fields: Section, *, end: bool = False, pieces: int = 1, depends: int = 0
     ) -> bytes:
         """Write a field block as HEADERS and as many CONTINUATION frames as wanted."""
-        block = self._hpack.encode(fields, huffman=False)
+        block = self._hpack.encode(list(fields), huffman=False)
         step = max(-(-len(block) // pieces), 1)
         cuts = [block[at : at + step] for at in range(0, len(block), step)] or [b""]
         first = HeadersFrame(sid, cuts[0])

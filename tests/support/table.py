@@ -237,7 +237,9 @@ class Kitchen(Upstream):
             tenant.lease_failed(fault)
 
 
-class _UpstreamHost(Host):
+class UpstreamHost(Host):
+    """The host of the connection to the server."""
+
     def stream_opened(self, stream: object, fields: Fields, end: bool) -> None:
         raise AssertionError("a server opens no streams")
 
@@ -288,7 +290,7 @@ class Table:
         )
         front = Front(self.proxy, "main", "192.0.2.7", "http")
         self.client.core = self._core(Role.SERVER, Side.DOWNSTREAM, front, proxy)
-        self.server.core = self._core(Role.CLIENT, Side.UPSTREAM, _UpstreamHost(), proxy)
+        self.server.core = self._core(Role.CLIENT, Side.UPSTREAM, UpstreamHost(), proxy)
         for peer in (self.client, self.server):
             peer._deliver = self.settle
         self.settle()
