@@ -14,6 +14,7 @@ from trailproxy.core.epilogue import announce
 from trailproxy.core.fault import Cause, Fault, Initiator, Side, ours
 from trailproxy.core.grpc import with_timeout
 from trailproxy.core.lane import Lane, Phase
+from trailproxy.core.load_report import read_report, take_report
 from trailproxy.core.message import Request, response_to_relay
 from trailproxy.core.record import (
     REQUEST,
@@ -171,6 +172,7 @@ class Exchange(Tenant):
         if fields.interim:
             self.down.connection.send_headers(self.down.sid, fields, end=False)
             return
+        fields = self.hear_load(fields)
         record, proxy = self.record, self.front.proxy
         record.status = fields.status
         record.response_head_at = proxy.now()
@@ -189,6 +191,10 @@ class Exchange(Tenant):
         """Return what of the trailers may travel on."""
         assert self.route is not None  # without one, no lane takes any
         direction = self._direction(lane)
+        if direction is RESPONSE:
+            came, fields = fields, self.hear_load(fields)
+            if fields is not came:
+                lane.outcome = Outcome.REWRITTEN
         limits = self.route.limits_of(direction)
         why = limits.excess(fields)
         if why:
@@ -202,6 +208,16 @@ class Exchange(Tenant):
             fields = cut
         kept = self.books.trailers_came(self.record, direction, fields)
         return self._close(lane, kept)
+
+    def hear_load(self, section: Fields) -> Fields:
+        """Hand over the load report in a section, where the upstream reads it; return the rest."""
+        upstream = self._upstream
+        if upstream is None or not upstream.reads_load:
+            return section
+        kept, report = take_report(section)
+        if report is not None:
+            upstream.load_told(self.record.endpoint, read_report(report))
+        return kept
 
     def end_arrived(self, lane: Lane) -> Fields:
         """Return the trailers that a message gets which came without."""

@@ -51,6 +51,7 @@ class Tries(Jury):
         """Hear a final head or trailers; True if another attempt has begun in its place."""
         reason = self._policy.reason(section)
         if reason and self._try_again(reason):
+            self._exchange.hear_load(section)
             return True
         self._exchange.watch.head_came()
         return False
