@@ -54,6 +54,7 @@ class Exchange(Tenant):
         "farewell",
         "finished",
         "front",
+        "reads_load",
         "record",
         "request",
         "response",
@@ -73,6 +74,7 @@ class Exchange(Tenant):
         self.asked = request
         self.route: Route | None = None
         self._upstream: Upstream | None = None
+        self.reads_load = False  # the upstream does
         self._inspection: Inspection | None = None  # where the route has policies
         self.tries: Tries | None = None  # where it may be tried again
         self.watch = _UNHURRIED  # before there is a route
@@ -109,6 +111,7 @@ class Exchange(Tenant):
         if route.retry is not None:
             self.tries = Tries(self, route.retry)
         self._upstream = route.share.pick()
+        self.reads_load = self._upstream.reads_load
         record.upstream = self._upstream.name
         self.request.open(asked.relayed, end)
         self.lease()
@@ -172,7 +175,8 @@ class Exchange(Tenant):
         if fields.interim:
             self.down.connection.send_headers(self.down.sid, fields, end=False)
             return
-        fields = self.hear_load(fields)
+        if self.reads_load:
+            fields = self.hear_load(fields)
         record, proxy = self.record, self.front.proxy
         record.status = fields.status
         record.response_head_at = proxy.now()
@@ -191,7 +195,7 @@ class Exchange(Tenant):
         """Return what of the trailers may travel on."""
         assert self.route is not None  # without one, no lane takes any
         direction = self._direction(lane)
-        if direction is RESPONSE:
+        if self.reads_load and direction is RESPONSE:
             came, fields = fields, self.hear_load(fields)
             if fields is not came:
                 lane.outcome = Outcome.REWRITTEN
@@ -210,13 +214,11 @@ class Exchange(Tenant):
         return self._close(lane, kept)
 
     def hear_load(self, section: Fields) -> Fields:
-        """Hand over the load report in a section, where the upstream reads it; return the rest."""
-        upstream = self._upstream
-        if upstream is None or not upstream.reads_load:
-            return section
+        """Hand the upstream, which reads it, the load report in a section; return the rest."""
         kept, report = take_report(section)
         if report is not None:
-            upstream.load_told(self.record.endpoint, read_report(report))
+            assert self._upstream is not None  # it has said this
+            self._upstream.load_told(self.record.endpoint, read_report(report))
         return kept
 
     def end_arrived(self, lane: Lane) -> Fields:
