@@ -14,10 +14,8 @@ from trailproxy.wire.errors import ErrorCode
 
 PAGE = Path(__file__).parents[1] / "docs" / "trailers.md"
 FENCE = re.compile(r"^```(python|yaml|text)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-AROUND = """
-listeners: [{name: main, bind: "127.0.0.1:8080"}]
-upstreams: [{name: app, endpoints: ["127.0.0.1:9000"]}]
-"""
+LISTENERS = 'listeners: [{name: main, bind: "127.0.0.1:8080"}]\n'
+UPSTREAMS = 'upstreams: [{name: app, endpoints: ["127.0.0.1:9000"]}]\n'
 BODY = b"hello"
 
 
@@ -43,7 +41,7 @@ def test_the_page_has_an_example_for_every_option_of_a_route() -> None:
     told = "".join(routes for _, routes, _ in EXAMPLES)
     for option in ("max_fields", "on_excess", "allow", "deny", "rename", "remove", "set", "append",
                    "when", "on_upstream_failure", "digest: verify", "digest: add",
-                   "server_timing", "hooks"):  # fmt: skip
+                   "server_timing", "hooks", "load_reports"):  # fmt: skip
         assert option in told, option
 
 
@@ -56,7 +54,8 @@ def test_an_example_goes_as_the_page_says(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    settings = parse(AROUND + routes, "trailers.md", {})
+    around = LISTENERS if "upstreams:" in routes else LISTENERS + UPSTREAMS
+    settings = parse(around + routes, "trailers.md", {})
     if code:
         module = (settings.routes[0].hooks or "").partition(":")[0]
         (tmp_path / f"{module}.py").write_text(code, "utf-8")
@@ -72,6 +71,7 @@ def test_an_example_goes_as_the_page_says(
 def _play(settings: Settings, sent: list[str]) -> list[str]:
     """Relay a gRPC call, and return the trailers that the client got, or that it was reset."""
     table = Table(handling=handling(settings.routes[0]))
+    table.kitchen.reads_load = settings.upstreams[0].load_reports is not None
     table.client.opens(grpc_request(end=True))
     section = [tuple(line.split(": ", 1)) for line in sent]
     end = trailers(*section) if sent else reset(ErrorCode.INTERNAL_ERROR)  # type: ignore[arg-type]

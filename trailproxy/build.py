@@ -19,6 +19,7 @@ from trailproxy.net.names import Spot
 from trailproxy.net.origin import OriginParams
 from trailproxy.net.outliers import OutlierParams
 from trailproxy.net.tls import TLSError, client_context, server_context
+from trailproxy.net.weights import LoadParams
 from trailproxy.ops import tracing
 from trailproxy.ops.handling import handling
 from trailproxy.ops.settings import ListenerSettings, Settings, UpstreamSettings
@@ -27,6 +28,7 @@ from trailproxy.ops.upstream_settings import (
     EndpointSettings,
     HashBy,
     HealthCheckSettings,
+    LoadReportSettings,
     OutlierSettings,
 )
 from trailproxy.wire import WireParams
@@ -158,6 +160,7 @@ def _origin(settings: UpstreamSettings, codec: str, wire: WireParams) -> OriginP
         panic=settings.panic_threshold / 100,
         health=_health(settings.health_check),
         outliers=_outliers(settings.outlier_detection),
+        load=_load(settings.load_reports),
         max_streams=settings.max_streams,
         tls=context,
         server_name=None if tls is None else tls.server_name,
@@ -208,6 +211,16 @@ def _outliers(settings: OutlierSettings | None) -> OutlierParams | None:
         ejection_s=float(settings.ejection_time),
         max_ejection_s=float(settings.max_ejection_time),
         max_ejected=settings.max_ejected / 100,
+    )
+
+
+def _load(settings: LoadReportSettings | None) -> LoadParams | None:
+    if settings is None:
+        return None
+    return LoadParams(
+        error_penalty=settings.error_penalty / 100,
+        blackout_s=float(settings.blackout_period),
+        expiration_s=float(settings.expiration_period),
     )
 
 

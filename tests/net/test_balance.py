@@ -76,7 +76,7 @@ async def test_the_less_busy_of_two_is_taken() -> None:
     balance = Balance("least_request", FakeClock())
     balance.renew([busy, idle])
     assert _spread(balance, 20) == {idle.label: 20}
-    busy.weight = 12  # (5 + 1) / 12 is less than (0 + 1) / 1
+    busy.weigh(12, 1.0)  # (5 + 1) / 12 is less than (0 + 1) / 1
     balance.renew([busy, idle])
     assert _spread(balance, 20) == {busy.label: 20}
 
@@ -109,6 +109,38 @@ async def test_a_heavier_endpoint_is_home_to_more_clients() -> None:
     balance.renew([_endpoint(1, 9), _endpoint(2, 1)])
     homes = Counter(_homes(balance, 250).values())
     assert homes["192.0.2.1:80"] > 5 * homes["192.0.2.2:80"] > 0
+
+
+@pytest.mark.parametrize("name", ["round_robin", "least_request"])
+async def test_shares_count_as_soon_as_they_have_changed(name: str) -> None:
+    endpoints = [_endpoint(place) for place in range(1, 5)]
+    balance = Balance(name, FakeClock())
+    balance.renew(endpoints)
+    endpoints[0].weigh(1, 0.1)
+    balance.reweigh()
+    chosen = _spread(balance, 3100)
+    assert 50 < chosen.pop(endpoints[0].label) < 180
+    assert all(800 < count < 1200 for count in chosen.values())
+
+
+async def test_two_that_are_idle_get_what_is_their_share() -> None:
+    balance = Balance("least_request", FakeClock())
+    balance.renew([_endpoint(1, 3), _endpoint(2)])
+    chosen = _spread(balance, 1000)
+    assert 150 < chosen["192.0.2.2:80"] < 350
+
+
+async def test_a_client_keeps_its_endpoint_when_shares_change() -> None:
+    endpoints = [_endpoint(place) for place in range(1, 6)]
+    balance = Balance("hash", FakeClock())
+    balance.renew(endpoints)
+    before = _homes(balance, 50)
+    for endpoint, factor in zip(endpoints, (0.1, 0.5, 1.0, 2.0, 5.0), strict=True):
+        endpoint.weigh(1, factor)
+    balance.reweigh()
+    assert _homes(balance, 50) == before
+    balance.renew(endpoints)
+    assert _homes(balance, 50) == before
 
 
 async def test_a_ring_has_a_bound() -> None:

@@ -12,9 +12,10 @@ from tests.support.frames import GET, goaway, settings_frame
 from tests.support.records import record_of
 from tests.support.table import Notebook
 from tests.support.waiting import until
-from trailproxy.core.address import Address
+from trailproxy.core.address import Address, parse_address
 from trailproxy.core.connection import Connection
 from trailproxy.core.fault import Cause, Fault
+from trailproxy.core.load_report import LoadReport
 from trailproxy.core.message import Hop, understand
 from trailproxy.core.record import Tally
 from trailproxy.core.upstream import Tenant
@@ -22,6 +23,7 @@ from trailproxy.net.clock import CLOCK
 from trailproxy.net.names import Spot
 from trailproxy.net.origin import Origin, OriginParams
 from trailproxy.net.outliers import OutlierParams
+from trailproxy.net.weights import LoadParams
 from trailproxy.wire.errors import ErrorCode
 from trailproxy.wire.fields import Fields
 
@@ -34,12 +36,16 @@ class Dials(Notebook):
         self.dials: Counter[str] = Counter()
         self.events: Counter[str] = Counter()
         self.states: tuple[int, int, int] = (0, 0, 0)
+        self.reports: Counter[str] = Counter()
 
     def endpoint_told(self, upstream: str, event: str) -> None:
         self.events[event] += 1
 
     def endpoints_are(self, upstream: str, healthy: int, sick: int, ejected: int) -> None:
         self.states = (healthy, sick, ejected)
+
+    def load_reported(self, upstream: str, outcome: str) -> None:
+        self.reports[outcome] += 1
 
     def connected(self, upstream: str, outcome: str) -> None:
         self.dials[outcome] += 1
@@ -447,4 +453,70 @@ async def test_who_wants_to_hear_nothing_is_told_nothing(
     assert not origin.attentive
     origin.exchange_over(record_of("main", "GET", "a", "/", "192.0.2.1", 0.0, False))
     assert notes.events == {}
+    origin.close()
+
+
+async def test_who_could_bear_more_gets_more(notes: Dials, backends: list[Backend]) -> None:
+    idle, busy = [str(await _backend(backends, settings_frame())) for _ in range(2)]
+    origin = await _origin(
+        notes,
+        *map(parse_address, (idle, busy)),
+        balance="round_robin",
+        load=LoadParams(blackout_s=0.0),
+    )
+    assert origin.reads_load
+    for _ in range(2):
+        origin.lease(guest := Guest())
+        await guest.told()
+    await until(lambda: all(endpoint.connections for endpoint in origin.endpoints))
+    for _ in range(10):
+        origin.load_told(idle, LoadReport(0.1, 90.0, 0.0))
+        origin.load_told(busy, LoadReport(0.3, 90.0, 0.0))
+        origin.tick()
+    told: Counter[str] = Counter()
+    for _ in range(40):
+        origin.lease(guest := Guest())
+        told[(await guest.told()).endpoint] += 1
+    assert told == {idle: 30, busy: 10}
+    origin.set_spots([Spot(parse_address(idle), 1), Spot(parse_address(busy), 6)])
+    assert [endpoint.share for endpoint in origin.endpoints] == [3.0, 6.0]
+    origin.close()
+
+
+async def test_what_endpoints_report_is_counted(notes: Dials, backends: list[Backend]) -> None:
+    address = await _backend(backends, settings_frame())
+    origin = await _origin(notes, address, load=LoadParams())
+    for endpoint in (str(address), "192.0.2.1:1"):  # the latter is gone
+        origin.load_told(endpoint, LoadReport(0.5, 10.0, 0.0))
+    origin.load_told(str(address), LoadReport(0.0, 10.0, 0.0))
+    origin.load_told(str(address), None)
+    assert notes.reports == {"read": 2, "incomplete": 1, "malformed": 1}
+    origin.close()
+
+
+async def test_who_is_connected_anew_must_report_for_a_while_again(
+    notes: Dials, backends: list[Backend]
+) -> None:
+    address = await _backend(backends, settings_frame())
+    origin = await _origin(notes, address, load=LoadParams())
+    (endpoint,) = origin.endpoints
+    origin.lease(guest := Guest())
+    await guest.told()
+    origin.load_told(endpoint.label, LoadReport(0.5, 10.0, 0.0))
+    since = endpoint.reports_since
+    backends[0].transports[0].abort()
+    await until(lambda: not endpoint.connections)
+    origin.lease(guest := Guest())
+    await guest.told()
+    origin.load_told(endpoint.label, LoadReport(0.5, 10.0, 0.0))
+    assert endpoint.reports_since > since
+    origin.close()
+
+
+async def test_who_reads_no_reports_counts_none(notes: Dials, backends: list[Backend]) -> None:
+    address = await _backend(backends, settings_frame())
+    origin = await _origin(notes, address)
+    assert not origin.reads_load
+    origin.load_told(str(address), LoadReport(0.5, 10.0, 0.0))
+    assert notes.reports == {}
     origin.close()

@@ -566,6 +566,14 @@ def test_a_match_that_is_none(match, why):
             ".outlier_detection.max_ejection_time: must not be shorter than ejection_time",
         ),
         (
+            "load_reports: {expiration_period: 0s}",
+            ".load_reports.expiration_period: must be longer than 0s",
+        ),
+        (
+            "load_reports: {error_penalty: -1}",
+            ".load_reports.error_penalty: must be a whole number from 0 to 1000, not -1",
+        ),
+        (
             "panic_threshold: 101",
             ".panic_threshold: must be a whole number from 0 to 100, not 101",
         ),

@@ -13,6 +13,7 @@ from tests.support.parts import Data, Head, Reset, Said, Trailers
 from trailproxy.core.clock import DateStamp
 from trailproxy.core.connection import Connection
 from trailproxy.core.fault import Cause, Fault, Initiator, Side
+from trailproxy.core.load_report import LoadReport
 from trailproxy.core.proxy import Front, Proxy
 from trailproxy.core.record import Direction, Observer, Outcome, Progress, Record, Tally
 from trailproxy.core.routing import Deadlines, Handling, Route, Router, Share
@@ -89,6 +90,9 @@ class Notebook(Observer):
 
     def endpoint_told(self, upstream: str, event: str) -> None:
         raise AssertionError("nobody asks for health at this table")
+
+    def load_reported(self, upstream: str, outcome: str) -> None:
+        raise AssertionError("nobody weighs endpoints at this table")
 
     def endpoints_are(self, upstream: str, healthy: int, sick: int, ejected: int) -> None:
         raise AssertionError("nobody has endpoints at this table")
@@ -207,6 +211,7 @@ class Kitchen(Upstream):
         self.leases = 0
         self.avoided: list[str] = []  # the endpoints its tenants had enough of
         self.heard: list[Record] = []  # what it was told of, where it is attentive
+        self.loads: list[LoadReport | None] = []  # where it reads them
 
     def lease(self, tenant: Tenant) -> None:
         self.leases += 1
@@ -222,6 +227,10 @@ class Kitchen(Upstream):
 
     def exchange_over(self, record: Record) -> None:
         self.heard.append(record)
+
+    def load_told(self, endpoint: str, report: LoadReport | None) -> None:
+        assert endpoint == "server"
+        self.loads.append(report)
 
     def opens(self, core: Connection) -> None:
         """A connection is there: serve those who wait."""

@@ -14,6 +14,7 @@ from trailproxy.core.epilogue import announce
 from trailproxy.core.fault import Cause, Fault, Initiator, Side, ours
 from trailproxy.core.grpc import with_timeout
 from trailproxy.core.lane import Lane, Phase
+from trailproxy.core.load_report import read_report, take_report
 from trailproxy.core.message import Request, response_to_relay
 from trailproxy.core.record import (
     REQUEST,
@@ -53,6 +54,7 @@ class Exchange(Tenant):
         "farewell",
         "finished",
         "front",
+        "reads_load",
         "record",
         "request",
         "response",
@@ -72,6 +74,7 @@ class Exchange(Tenant):
         self.asked = request
         self.route: Route | None = None
         self._upstream: Upstream | None = None
+        self.reads_load = False  # the upstream does
         self._inspection: Inspection | None = None  # where the route has policies
         self.tries: Tries | None = None  # where it may be tried again
         self.watch = _UNHURRIED  # before there is a route
@@ -114,6 +117,7 @@ class Exchange(Tenant):
         if route.retry is not None:
             self.tries = Tries(self, route.retry)
         self._upstream = route.share.pick()
+        self.reads_load = self._upstream.reads_load
         record.upstream = self._upstream.name
         self.request.open(asked.relayed, end)
         self.lease()
@@ -177,6 +181,8 @@ class Exchange(Tenant):
         if fields.interim:
             self.down.connection.send_headers(self.down.sid, fields, end=False)
             return
+        if self.reads_load:
+            fields = self.hear_load(fields)
         record, proxy = self.record, self.front.proxy
         record.status = fields.status
         record.response_head_at = proxy.now()
@@ -195,6 +201,10 @@ class Exchange(Tenant):
         """Return what of the trailers may travel on."""
         assert self.route is not None  # without one, no lane takes any
         direction = self._direction(lane)
+        if self.reads_load and direction is RESPONSE:
+            came, fields = fields, self.hear_load(fields)
+            if fields is not came:
+                lane.outcome = Outcome.REWRITTEN
         limits = self.route.limits_of(direction)
         why = limits.excess(fields)
         if why:
@@ -208,6 +218,14 @@ class Exchange(Tenant):
             fields = cut
         kept = self.books.trailers_came(self.record, direction, fields)
         return self._close(lane, kept)
+
+    def hear_load(self, section: Fields) -> Fields:
+        """Hand the upstream, which reads it, the load report in a section; return the rest."""
+        kept, report = take_report(section)
+        if report is not None:
+            assert self._upstream is not None  # it has said this
+            self._upstream.load_told(self.record.endpoint, read_report(report))
+        return kept
 
     def end_arrived(self, lane: Lane) -> Fields:
         """Return the trailers that a message gets which came without."""

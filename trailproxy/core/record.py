@@ -49,7 +49,7 @@ class Outcome(StrEnum):
     """What became of a trailer section."""
 
     RELAYED = "relayed"
-    REWRITTEN = "rewritten"  # relayed, as a policy of the route changed it
+    REWRITTEN = "rewritten"  # relayed, as a policy changed it, or without its load report
     SYNTHESIZED = "synthesized"  # we wrote it
     REJECTED = "rejected"  # malformed, oversized or refused: the stream was reset
     DROPPED = "dropped"  # arrived, and its sink was gone
@@ -262,6 +262,10 @@ class Observer:
 
     def endpoint_told(self, upstream: str, event: str) -> None:
         """Note of an endpoint: `check_passed`, `check_failed`, `ejected` or `returned`."""
+        raise NotImplementedError
+
+    def load_reported(self, upstream: str, outcome: str) -> None:
+        """Note a load report: `read`, `incomplete` or `malformed`."""
         raise NotImplementedError
 
     def endpoints_are(self, upstream: str, healthy: int, sick: int, ejected: int) -> None:

@@ -51,6 +51,8 @@ class Tries(Jury):
         """Hear a final head or trailers; True if another attempt has begun in its place."""
         reason = self._policy.reason(section)
         if reason and self._try_again(reason):
+            if self._exchange.reads_load:
+                self._exchange.hear_load(section)  # it may say why
             return True
         self._exchange.watch.head_came()
         return False

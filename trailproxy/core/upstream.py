@@ -12,6 +12,7 @@ from trailproxy.core.stream import Host, Owner
 
 if TYPE_CHECKING:
     from trailproxy.core.connection import Connection
+    from trailproxy.core.load_report import LoadReport
     from trailproxy.core.message import Request
     from trailproxy.core.record import Record
 
@@ -42,6 +43,8 @@ class Upstream(Host):
     name: str
     #: Whether it wants to hear how exchanges ended.
     attentive: bool = False
+    #: Whether it reads what its endpoints say of their load, which then goes no further.
+    reads_load: bool = False
 
     def lease(self, tenant: Tenant) -> None:
         """Find the tenant a connection: now, or when a slot is free."""
@@ -53,3 +56,6 @@ class Upstream(Host):
 
     def exchange_over(self, record: "Record") -> None:
         """Hear how an exchange ended, if it wants to; one that was attached, perhaps."""
+
+    def load_told(self, endpoint: str, report: "LoadReport | None") -> None:
+        """Hear what an endpoint says of its load, if it reads that; None: nobody can read it."""

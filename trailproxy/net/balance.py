@@ -68,7 +68,7 @@ class Balance:
         self._panic: Final = panic
         self._key: Final = key
         self._members: list[Endpoint] = []  # that may be chosen
-        self._sums: list[int] = []  # of their weights, up to each
+        self._sums: list[float] = []  # of their shares, up to each
         self._ring: list[tuple[int, Endpoint]] = []
         self.panics = False
 
@@ -77,8 +77,15 @@ class Balance:
         healthy = [endpoint for endpoint in endpoints if endpoint.healthy]
         self.panics = len(healthy) < self._panic * len(endpoints) or not healthy
         self._members = list(endpoints) if self.panics else healthy
-        self._sums = list(accumulate(endpoint.weight for endpoint in self._members))
         self._ring = _ring_of(self._members) if self._name == "hash" else []
+        self.reweigh()
+
+    def reweigh(self) -> None:
+        """Take up the shares of the endpoints as they are now.
+
+        The ring goes by weights alone: else clients would lose their homes to each report.
+        """
+        self._sums = list(accumulate(endpoint.share for endpoint in self._members))
 
     def choose(self, asked: "Request", avoid: str = "") -> Endpoint | None:
         """Return the endpoint for the next stream; None when it is known to have no free slot.
@@ -111,7 +118,7 @@ class Balance:
         return min(ready, key=_connections, default=None)
 
     def _better_of_two(self, members: list[Endpoint]) -> Endpoint:
-        """Draw two by weight and take the less busy: as good as the least busy of all, nearly.
+        """Draw two by share and take the less busy: as good as the least busy of all, nearly.
 
         Everybody who looks for the least busy sends all to one and the same; two draws do not
         (Mitzenmacher, The Power of Two Choices in Randomized Load Balancing, 2001).
@@ -120,7 +127,10 @@ class Balance:
         if one is other:
             place = members.index(one)
             other = members[place - 1]
-        return one if one.load <= other.load else other
+        first, second = one.streams, other.streams
+        if not first and not second:
+            return one  # else the one with the smaller share would never get anything
+        return one if (first + 1) * other.share <= (second + 1) * one.share else other
 
     def _draw(self, members: list[Endpoint]) -> Endpoint:
         return members[bisect_left(self._sums, random() * self._sums[-1])]
@@ -171,12 +181,12 @@ def _connections(endpoint: Endpoint) -> int:
 
 
 def _whose_turn(free: list[Endpoint]) -> Endpoint | None:
-    """Deal turns out by weight, evenly mixed (smooth weighted round robin)."""
+    """Deal turns out by share, evenly mixed (smooth weighted round robin)."""
     best: Endpoint | None = None
-    total = 0
+    total = 0.0
     for endpoint in free:
-        endpoint.owed += endpoint.weight
-        total += endpoint.weight
+        endpoint.owed += endpoint.share
+        total += endpoint.share
         if best is None or endpoint.owed > best.owed:
             best = endpoint
     if best is not None:

@@ -15,6 +15,8 @@ from trailproxy.net.connection import AsyncConnection
 _BACKOFF_FIRST_S: Final = 0.1
 _BACKOFF_MAX_S: Final = 3.0
 
+_NEVER: Final = float("-inf")  # clock seconds
+
 
 @final
 class Endpoint:
@@ -29,12 +31,17 @@ class Endpoint:
         "dialling",
         "ejected",
         "ejections",
+        "factor",
         "failing",
         "failures",
         "label",
         "owed",
+        "reported",
+        "reported_at",
+        "reports_since",
         "retry_at",
         "returned_at",
+        "share",
         "sick",
         "weight",
     )
@@ -43,22 +50,38 @@ class Endpoint:
         """Prepare for connections that advertise a connection window of `window` octets."""
         self.address: Final = address
         self._window: Final = window
-        self.weight = weight  # its share, beside the others'
+        self.weight = weight  # its share, beside the others', as it was configured
         self.label: Final = str(address)
         self.connections: Final[list[AsyncConnection]] = []  # that take streams
         self.dialling = False  # or waiting to
         self.failures = 0  # dials, in a row
         self.retry_at = 0.0  # clock seconds; not before
-        self.owed: i64 = 0  # turns, under round robin
+        self.owed = 0.0  # turns, under round robin
         # health
         self.sick = False  # what it answers to health checks is wrong
         self.ejected = False  # what it does with requests is wrong
         self.failing: i64 = 0  # requests, in a row
         self.ejections: i64 = 0  # that it has not made good for
         self.returned_at = 0.0  # clock seconds, from the last one
+        # load; written by Weights
+        self.reported = 0.0  # what its last report is worth
+        self.reported_at = _NEVER  # clock seconds
+        self.reports_since = _NEVER  # clock seconds, from the first one without a long pause
+        self.factor = 1.0  # what its weight is multiplied by for that
+        self.share = float(weight)  # what comes of it
         # where the last stream went, and when, in clock seconds
         self._last: AsyncConnection | None = None
         self._moment = 0.0
+
+    def weigh(self, weight: int, factor: float) -> None:
+        """Take up a weight, and what its load reports make of it."""
+        self.weight = weight
+        self.factor = factor
+        self.share = weight * factor
+
+    def forget_load(self) -> None:
+        """What it has reported is worth nothing any more: it may be another process."""
+        self.reported_at = _NEVER
 
     def failed(self, now: float) -> None:
         """Wait longer before the next dial: doubled each time, with jitter, and bounded."""
@@ -104,5 +127,5 @@ class Endpoint:
 
     @property
     def load(self) -> float:
-        """How busy it would be with one stream more, for its weight."""
-        return (self.streams + 1) / self.weight
+        """How busy it would be with one stream more, for its share."""
+        return (self.streams + 1) / self.share

@@ -58,6 +58,9 @@ class Unobserved(Observer):
     def endpoint_told(self, upstream: str, event: str) -> None:
         """Count nothing."""
 
+    def load_reported(self, upstream: str, outcome: str) -> None:
+        """Count nothing."""
+
     def endpoints_are(self, upstream: str, healthy: int, sick: int, ejected: int) -> None:
         """Count nothing."""
 

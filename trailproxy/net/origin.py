@@ -13,6 +13,7 @@ from typing import Final, final
 from trailproxy.core.clock import Clock, Pulse
 from trailproxy.core.connection import Connection
 from trailproxy.core.fault import Cause, ours
+from trailproxy.core.load_report import LoadReport
 from trailproxy.core.record import Observer, Record, Tally
 from trailproxy.core.stream import Stream
 from trailproxy.core.upstream import Tenant, Upstream
@@ -24,6 +25,7 @@ from trailproxy.net.health import Checks, HealthParams
 from trailproxy.net.names import Names, Spot
 from trailproxy.net.outliers import OutlierParams, Outliers
 from trailproxy.net.tasks import spawn
+from trailproxy.net.weights import LoadParams, Weights
 from trailproxy.wire import WireParams
 from trailproxy.wire.errors import ErrorCode
 from trailproxy.wire.fields import Fields
@@ -40,6 +42,7 @@ class OriginParams:
     panic: float = 0.5  # the part of endpoints that must be healthy for health to count
     health: HealthParams | None = None
     outliers: OutlierParams | None = None
+    load: LoadParams | None = None  # None: load reports are fields like any other
     tls: ssl.SSLContext | None = None
     server_name: str | None = None  # None: the endpoint's own host
     connect_timeout_s: float = 5.0  # socket, TLS and the peer's SETTINGS together
@@ -78,7 +81,9 @@ class Origin(Upstream):
             if params.outliers is None
             else Outliers(params.outliers, clock, self._went_or_came_back)
         )
+        self._weights: Final = None if params.load is None else Weights(params.load, clock)
         self.attentive = params.outliers is not None
+        self.reads_load = params.load is not None
         self._queue: Final[dict[Tenant, float]] = {}  # until when, in clock seconds; in this order
         self._retiring: Final[set[AsyncConnection]] = set()
         self._unresolved = False
@@ -233,6 +238,8 @@ class Origin(Upstream):
         if endpoint not in self._endpoints:
             self._let_finish(member)
         elif not member.closed:
+            if not endpoint.connections:
+                endpoint.forget_load()
             endpoint.connections.append(member)
         self.connection_changed(member.core)
 
@@ -261,7 +268,7 @@ class Origin(Upstream):
         self._endpoints = []
         for spot in {spot.address: spot for spot in spots}.values():
             endpoint = known.pop(spot.address, None) or Endpoint(spot.address, window)
-            endpoint.weight = spot.weight
+            endpoint.weigh(spot.weight, endpoint.factor)
             self._endpoints.append(endpoint)
         for endpoint in known.values():
             self._let_all_finish(endpoint)
@@ -293,12 +300,15 @@ class Origin(Upstream):
 
     def exchange_over(self, record: Record) -> None:
         """Hear how an exchange ended."""
-        if self._outliers is None:
-            return
+        endpoint = self._find(record.endpoint)
+        if self._outliers is not None and endpoint is not None:
+            self._outliers.judge(endpoint, record, self._endpoints)
+
+    def _find(self, label: str) -> Endpoint | None:
         for endpoint in self._endpoints:
-            if endpoint.label == record.endpoint:
-                self._outliers.judge(endpoint, record, self._endpoints)
-                return
+            if endpoint.label == label:
+                return endpoint
+        return None
 
     def _checked(self, endpoint: Endpoint, healthy: bool) -> None:
         self._observer.endpoint_told(self.name, "check_passed" if healthy else "check_failed")
@@ -317,10 +327,20 @@ class Origin(Upstream):
         self._observer.endpoints_are(self.name, healthy, sick, ejected)
         self._serve_queue()
 
+    # -- load ----------------------------------------------------------------------------
+
+    def load_told(self, endpoint: str, report: LoadReport | None) -> None:
+        """Hear what an endpoint says of its load; None: nobody can read it."""
+        if self._weights is not None:
+            outcome = self._weights.hear(self._find(endpoint), report)
+            self._observer.load_reported(self.name, outcome)
+
     # -- the end -------------------------------------------------------------------------
 
     def tick(self) -> None:
         """A second has passed."""
+        if self._weights is not None and self._weights.update(self._endpoints):
+            self._balance.reweigh()
         for endpoint in self._endpoints:
             for member in list(endpoint.connections):
                 member.tick()

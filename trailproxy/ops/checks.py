@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     )
     from trailproxy.ops.upstream_settings import (
         HealthCheckSettings,
+        LoadReportSettings,
         OutlierSettings,
         UpstreamTls,
     )
@@ -116,6 +117,7 @@ def _upstreams(settings: "Settings") -> Iterator[Complaint]:
         yield from _upstream_tls((*place, "tls"), upstream.tls)
         yield from _health((*place, "health_check"), upstream.health_check)
         yield from _outliers((*place, "outlier_detection"), upstream.outlier_detection)
+        yield from _load_reports((*place, "load_reports"), upstream.load_reports)
 
 
 def _upstream_tls(place: Place, tls: "UpstreamTls | None") -> Iterator[Complaint]:
@@ -141,6 +143,11 @@ def _outliers(place: Place, outliers: "OutlierSettings | None") -> Iterator[Comp
             yield (*place, "ejection_time"), "must be longer than 0s"
         elif outliers.max_ejection_time < outliers.ejection_time:
             yield (*place, "max_ejection_time"), "must not be shorter than ejection_time"
+
+
+def _load_reports(place: Place, reports: "LoadReportSettings | None") -> Iterator[Complaint]:
+    if reports is not None and not reports.expiration_period:
+        yield (*place, "expiration_period"), "must be longer than 0s"
 
 
 def _one_of(place: Place, **keys: object) -> Iterator[Complaint]:

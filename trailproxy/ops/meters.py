@@ -96,6 +96,10 @@ class Rare(Protocol):
         """Note a health check, or an endpoint that was ejected or has returned."""
         ...
 
+    def load_reported(self, upstream: str, outcome: str) -> None:
+        """Note a load report, and whether it could be read."""
+        ...
+
     def endpoints_are(self, upstream: str, healthy: int, sick: int, ejected: int) -> None:
         """Note how many endpoints an upstream has, and how they are."""
         ...
@@ -221,6 +225,10 @@ class Meters(Observer):
     def endpoint_told(self, upstream: str, event: str) -> None:
         """Note a health check, or an endpoint that was ejected or has returned."""
         self._rare.endpoint_told(upstream, event)
+
+    def load_reported(self, upstream: str, outcome: str) -> None:
+        """Note a load report, and whether it could be read."""
+        self._rare.load_reported(upstream, outcome)
 
     def endpoints_are(self, upstream: str, healthy: int, sick: int, ejected: int) -> None:
         """Note how many endpoints an upstream has, and how they are."""

@@ -199,6 +199,12 @@ class Metrics:
             ("upstream", "event"),
             "What was told of endpoints: check_passed, check_failed, ejected, returned.",
         )
+        self.load_reports = Counts(
+            "load_reports_total",
+            ("upstream", "outcome"),
+            "Load reports of endpoints: read, incomplete (without a utilization or without "
+            "rps_fractional), or malformed.",
+        )
 
     @property
     def log(self) -> AccessLog | None:
@@ -292,6 +298,10 @@ class Metrics:
     def endpoint_told(self, upstream: str, event: str) -> None:
         """Note a health check, or an endpoint that was ejected or has returned."""
         self.endpoint_events[upstream, event] += 1
+
+    def load_reported(self, upstream: str, outcome: str) -> None:
+        """Note a load report, and whether it could be read."""
+        self.load_reports[upstream, outcome] += 1
 
     def endpoints_are(self, upstream: str, healthy: int, sick: int, ejected: int) -> None:
         """Note how many endpoints an upstream has, and how they are."""

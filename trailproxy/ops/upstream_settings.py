@@ -100,6 +100,25 @@ class OutlierSettings(Section, frozen=True, kw_only=True):
     ] = 50
 
 
+class LoadReportSettings(Section, frozen=True, kw_only=True):
+    """What endpoints get for what they say of their load."""
+
+    error_penalty: Annotated[
+        int,
+        count("How much of the error rate counts as utilization, in per cent.", 0, 1000),
+    ] = 100
+    blackout_period: Annotated[
+        Duration,
+        doc(
+            "How long an endpoint must have reported before that counts; anew when it is "
+            "connected anew."
+        ),
+    ] = default(Duration(10))
+    expiration_period: Annotated[Duration, doc("How long a report counts without another one.")] = (
+        default(Duration(180))
+    )
+
+
 class UpstreamSettings(Section, frozen=True, kw_only=True):
     """A backend, at one or more endpoints."""
 
@@ -129,6 +148,13 @@ class UpstreamSettings(Section, frozen=True, kw_only=True):
     outlier_detection: Annotated[
         OutlierSettings | None,
         doc("Leave endpoints alone whose requests fail; {} takes the defaults. Default: do not."),
+    ] = None
+    load_reports: Annotated[
+        LoadReportSettings | None,
+        doc(
+            "Read ORCA load reports of endpoints, and give more to those that could bear more; "
+            "the reports go no further. {} takes the defaults. Default: they pass like any field."
+        ),
     ] = None
     connect_timeout: Annotated[
         Duration, doc("For the socket, TLS and the peer's SETTINGS together.")
