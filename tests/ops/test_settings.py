@@ -79,6 +79,7 @@ def test_the_least_that_is_enough_has_the_documented_defaults():
         stream_window=Size(262_144),
         connection_window=Size(4_194_304),
         max_header_list=Size(65_536),
+        max_header_fields=512,
     )
 
 

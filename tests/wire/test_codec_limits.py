@@ -225,3 +225,42 @@ def test_the_last_five_hundred_resets_are_remembered(server: Peer) -> None:
     (forgotten,) = told(codec.receive(frames.data(1, b"x") * 3))
     assert isinstance(forgotten, StreamFault)
     assert forgotten.code == ErrorCode.STREAM_CLOSED
+
+
+# -- field sections -------------------------------------------------------------------------------
+
+FEW = WireParams(max_header_fields=6)
+
+
+def _more(count: int) -> frames.Pairs:
+    return [("x-a", "1")] * count
+
+
+@pytest.mark.parametrize("name", CODECS)
+def test_as_many_fields_as_allowed_pass_and_one_more_costs_its_stream(name: str) -> None:
+    codec, scribe = make_codec(name, Role.SERVER, FEW), Scribe()
+    codec.receive(scribe.hello())
+    most = scribe.headers(1, [*POST, *_more(2)])
+    (passed, fault) = told(codec.receive(most + scribe.headers(3, [*POST, *_more(3)])))
+    assert isinstance(passed, HeadReceived)
+    assert fault == StreamFault(
+        3, ErrorCode.ENHANCE_YOUR_CALM, "7 fields in a section, the limit is 6"
+    )
+    (ended,) = told(codec.receive(scribe.headers(1, _more(6), end=True)))
+    assert isinstance(ended, TrailersReceived)
+
+
+@pytest.mark.parametrize("name", CODECS)
+def test_too_many_trailers_cost_their_stream_on_both_sides(name: str) -> None:
+    server, client = [make_codec(name, role, FEW) for role in (Role.SERVER, Role.CLIENT)]
+    asker, answerer = Scribe(), Scribe()
+    server.receive(asker.hello() + asker.headers(1, POST))
+    client.receive(answerer.hello(client=False))
+    client.send_head(client.open_stream(), Fields.of(GET), end=True)
+    client.receive(answerer.headers(1, OK))
+    for codec, scribe in ((server, asker), (client, answerer)):
+        codec.take_output()
+        (fault,) = told(codec.receive(scribe.headers(1, _more(7), end=True)))
+        assert isinstance(fault, StreamFault)
+        assert (fault.code, fault.trailers) == (ErrorCode.ENHANCE_YOUR_CALM, True)
+        assert written(codec, 3) == [(1, b"\0\0\0\x0b")]

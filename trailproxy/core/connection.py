@@ -10,7 +10,7 @@ from typing import Final, cast, final
 
 from mypy_extensions import i64
 
-from trailproxy.core.fault import GONE, PROTOCOL, RESET, Cause, Fault, Initiator, Scope, Side
+from trailproxy.core.fault import GONE, PROTOCOL, RESET, Cause, Fault, Initiator, Scope, Side, sin
 from trailproxy.core.goodbye import Goodbye
 from trailproxy.core.lane import Lane
 from trailproxy.core.record import Direction, Observer, Outcome, Progress, Tally
@@ -158,7 +158,7 @@ class Connection:
         self._drop(stream, Fault(self.side, Scope.STREAM, cause, event.code, why))
 
     def _on_fault(self, event: StreamFault) -> None:
-        cause = Cause.STREAM_LIMIT if event.refused else PROTOCOL[self.side]
+        cause = sin(self.side, event.code, refused=event.refused)
         stream = self.find(event.sid)
         if stream is None:
             late = event.code == ErrorCode.STREAM_CLOSED

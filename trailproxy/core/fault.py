@@ -53,6 +53,7 @@ class Cause(StrEnum):
     TOTAL_TIMEOUT = "total_timeout"
     DEADLINE_EXCEEDED = "deadline_exceeded"  # the client's own, as grpc-timeout told it
     DRAIN_TIMEOUT = "drain_timeout"
+    FIELDS_TOO_LARGE = "fields_too_large"  # a head or trailers, more than the limits allow
     TRAILERS_TOO_LARGE = "trailers_too_large"  # more than the route allows
     DIGEST_MISMATCH = "digest_mismatch"  # the body is not what its sender says of it
     HOOK = "hook"  # a hook of the route wanted it so
@@ -87,6 +88,14 @@ class Fault:
     cause: Cause
     code: int  # what was, or would be, said on the wire (RFC 9113 section 7)
     why: str  # for people
+
+
+def sin(side: Side, code: int, *, refused: bool) -> Cause:
+    """Name what a peer did on a stream which the codec has then reset with `code`."""
+    if refused:
+        return Cause.STREAM_LIMIT
+    # nothing else costs a stream this code; what floods costs the connection
+    return Cause.FIELDS_TOO_LARGE if code == ErrorCode.ENHANCE_YOUR_CALM else PROTOCOL[side]
 
 
 def ours(cause: Cause, why: str, side: Side = Side.UPSTREAM, code: int = ErrorCode.CANCEL) -> Fault:

@@ -97,6 +97,9 @@ class Limits(Section, frozen=True, kw_only=True):
     max_header_list: Annotated[
         Size, doc("One head or trailer section, as RFC 9113 section 6.5.2 counts; 1KiB at least.")
     ] = default(Size(64 * 1024))
+    max_header_fields: Annotated[
+        int, count("Fields in one head or trailer section.", 16, 100_000)
+    ] = 512
 
 
 class Settings(Section, frozen=True, kw_only=True):

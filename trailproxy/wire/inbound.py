@@ -233,9 +233,8 @@ class Inbound:
             self._standing.sin(stream, ErrorCode.STREAM_CLOSED, why, False)
             return
         trailers = stream.head_came
-        limit = self._params.max_header_list
-        if fields.size > limit:
-            why = f"field section of {fields.size} octets, the limit is {limit}"
+        why = self._params.excess(fields)
+        if why:
             self._standing.sin(stream, ErrorCode.ENHANCE_YOUR_CALM, why, trailers)
             return
         why = "the stream depends on itself" if selfish else ""

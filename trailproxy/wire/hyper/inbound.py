@@ -133,11 +133,10 @@ class Inbound:
             return
         except ProtocolError as error:
             why = str(error)
-        limit = self._params.max_header_list
+        excess = self._params.excess(fields)
         code = ErrorCode.PROTOCOL_ERROR
-        if fields.size > limit:
-            code = ErrorCode.ENHANCE_YOUR_CALM
-            why = f"field section of {fields.size} octets, the limit is {limit}"
+        if excess:
+            code, why = ErrorCode.ENHANCE_YOUR_CALM, excess
         elif "PRIORITY" in frame.flags and frame.depends_on == sid:
             why = "the stream depends on itself"
         why = why or ledger.fields_fault(fields, end)
