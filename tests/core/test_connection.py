@@ -84,6 +84,22 @@ def test_a_part_that_comes_before_the_break_is_delivered() -> None:
     assert table.record.dropped is None
 
 
+@pytest.mark.parametrize("side", Side)
+def test_a_peer_that_does_not_end_what_it_began_to_say_is_given_up(side: Side) -> None:
+    table = Table()
+    client, server = table.client, table.server
+    client.opens(request(), data(b"x"))
+    slow = client if side is Side.DOWNSTREAM else server
+    slow.core.give_up("a head of hours")
+    table.settle()
+    (away,) = slow.goaways
+    assert (away.code, away.why) == (ErrorCode.ENHANCE_YOUR_CALM, "a head of hours")
+    assert table.notes.goaways == [(side, Direction.SENT, ErrorCode.ENHANCE_YOUR_CALM)]
+    assert (table.record.dropped, table.record.dropped_side) == (Cause.HEAD_TIMEOUT, side)
+    assert table.record.why == f"{side} connection given up: a head of hours"
+    assert slow.core.closing
+
+
 # -- what costs one stream ----------------------------------------------------------------
 
 

@@ -19,6 +19,7 @@ from trailproxy.core.message import Hop, understand
 from trailproxy.core.record import Tally
 from trailproxy.core.upstream import Tenant
 from trailproxy.net.clock import CLOCK
+from trailproxy.net.connection import Patience
 from trailproxy.net.names import Spot
 from trailproxy.net.origin import Origin, OriginParams
 from trailproxy.net.outliers import OutlierParams
@@ -231,6 +232,28 @@ async def test_goaway_brings_a_new_connection_and_leaves_the_old_streams(
     assert (await second.told()).connection is not old
     old.reset(next(iter(old.streams.values())), 8, Cause.CLIENT_RESET)
     assert old.closing
+    origin.close()
+
+
+async def test_a_connection_that_nobody_needs_is_let_go_and_dialled_anew_for_the_next(
+    notes: Dials, backends: list[Backend]
+) -> None:
+    address = await _backend(backends, settings_frame())
+    origin = await _origin(notes, address, max_connections=1, patience=Patience(idle_s=3))
+    origin.lease(guest := Guest())
+    first = (await guest.told()).connection
+    assert first is not None
+    for _ in range(10):
+        origin.tick()
+    assert not first.away, "a stream is open on it"
+    first.reset(next(iter(first.streams.values())), 8, Cause.CLIENT_RESET)
+    for _ in range(3):
+        assert not first.away
+        origin.tick()
+    assert first.closing
+    origin.lease(late := Guest())
+    assert (await late.told()).connection is not first
+    assert notes.dials == {"ok": 2}
     origin.close()
 
 

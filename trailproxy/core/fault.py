@@ -60,6 +60,7 @@ class Cause(StrEnum):
     HOOK_FAILED = "hook_failed"  # a hook of the route raised
     STREAM_LIMIT = "stream_limit"  # more streams at once than we allow
     FLOOD = "flood"
+    HEAD_TIMEOUT = "head_timeout"  # a head, or another frame, that began and did not end
     NO_ROUTE = "no_route"
     RETRIED = "retried"  # another attempt takes its place
     ANSWERED = "answered"  # we answered ourselves; the rest of the request is not wanted
@@ -94,14 +95,6 @@ class Fault:
     cause: Cause
     code: int  # what was, or would be, said on the wire (RFC 9113 section 7)
     why: str  # for people
-
-
-def sin(side: Side, code: int, *, refused: bool) -> Cause:
-    """Name what a peer did on a stream which the codec has then reset with `code`."""
-    if refused:
-        return Cause.STREAM_LIMIT
-    # nothing else costs a stream this code; what floods costs the connection
-    return Cause.FIELDS_TOO_LARGE if code == ErrorCode.ENHANCE_YOUR_CALM else PROTOCOL[side]
 
 
 def ours(cause: Cause, why: str, side: Side = Side.UPSTREAM, code: int = ErrorCode.CANCEL) -> Fault:

@@ -50,7 +50,7 @@ async def dial(
         codec = make_codec(params.codec, Role.CLIENT, params.wire)
         return Connection(codec, Side.UPSTREAM, host, observer, tally)
 
-    member = AsyncConnection(build, on_lost, tally)
+    member = AsyncConnection(build, on_lost, tally, params.patience)
     try:
         async with asyncio.timeout(params.connect_timeout_s):
             await _connect(member, address, params)

@@ -17,7 +17,7 @@ from trailproxy.core.record import Observer, Record, Tally
 from trailproxy.core.stream import Stream
 from trailproxy.core.upstream import Tenant, Upstream
 from trailproxy.net.balance import Balance, KeyOf, source_of
-from trailproxy.net.connection import AsyncConnection
+from trailproxy.net.connection import PATIENCE, AsyncConnection, Patience
 from trailproxy.net.dial import DialError, dial
 from trailproxy.net.endpoint import Endpoint
 from trailproxy.net.health import Checks, HealthParams
@@ -51,6 +51,7 @@ class OriginParams:
     dns_servers: tuple[str, ...] = ()  # none: the system's
     codec: str = "native"
     wire: WireParams = field(default_factory=WireParams)
+    patience: Patience = PATIENCE
 
 
 @final
@@ -324,6 +325,8 @@ class Origin(Upstream):
         for endpoint in self._endpoints:
             for member in list(endpoint.connections):
                 member.tick()
+                if member.core.away:
+                    self._put_away(member.core)  # nobody has used it for long
         for member in list(self._retiring):
             member.tick()
 

@@ -21,6 +21,7 @@ _FAILURES: Final = frozenset(
         Cause.UPSTREAM_GONE,
         Cause.UPSTREAM_PROTOCOL,
         Cause.FIELDS_TOO_LARGE,
+        Cause.HEAD_TIMEOUT,
         Cause.RESPONSE_HEAD_TIMEOUT,
         Cause.DEADLINE_EXCEEDED,
     }

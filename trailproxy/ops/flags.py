@@ -9,7 +9,7 @@ _ELSE: Final = "LR"  # what we ended ourselves, for a reason Envoy does not have
 _RETRIED: Final = "URX"
 
 #: What a peer of either side can do; Envoy has a word for each side.
-BY_SIDE: Final = frozenset({Cause.FIELDS_TOO_LARGE, Cause.FLOOD})
+BY_SIDE: Final = frozenset({Cause.FIELDS_TOO_LARGE, Cause.FLOOD, Cause.HEAD_TIMEOUT})
 #: The flag of each cause that a peer or a limit gives; what both sides can do is told by side.
 FLAGS: Final[dict[Cause, str]] = {
     Cause.CLIENT_RESET: "DR",

@@ -42,6 +42,7 @@ _RESETS: Final = frozenset(
         Cause.UPSTREAM_GONE,
         Cause.UPSTREAM_PROTOCOL,
         Cause.FIELDS_TOO_LARGE,
+        Cause.HEAD_TIMEOUT,
     }
 )
 _LATE: Final = frozenset({Cause.RESPONSE_HEAD_TIMEOUT})

@@ -100,6 +100,16 @@ class Limits(Section, frozen=True, kw_only=True):
     max_header_fields: Annotated[
         int, count("Fields in one head or trailer section.", 16, 100_000)
     ] = 512
+    head_timeout: Annotated[
+        Duration,
+        doc(
+            "From the first octet of a head, or of a frame other than body, to its last, and for a "
+            "client's first words; 1s at least."
+        ),
+    ] = default(Duration(10))
+    idle_timeout: Annotated[
+        Duration, doc("How long a connection may have no stream; 1s at least. 0s: for ever.")
+    ] = default(Duration(3600))
 
 
 class Settings(Section, frozen=True, kw_only=True):

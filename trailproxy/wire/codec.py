@@ -130,6 +130,16 @@ class Codec:
         raise NotImplementedError
 
     @property
+    def unfinished(self) -> i64:
+        """What the peer has begun to say and not ended, by a number; 0 if there is nothing.
+
+        It is the same number as long as it is the same field block, or the same frame. A
+        frame of body does not count while its stream is open, whose owner watches it; nor
+        does one that may be body, while any stream is.
+        """
+        raise NotImplementedError
+
+    @property
     def max_streams(self) -> i64:
         """How many streams the peer lets us have open at once."""
         raise NotImplementedError

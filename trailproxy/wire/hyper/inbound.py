@@ -304,6 +304,10 @@ class Inbound:
         else:
             self._break(code, why)
 
+    def unfinished(self) -> int:
+        """Return what the peer has begun to say and not ended, see `Codec.unfinished`."""
+        return self._reader.unfinished(self._h2.streams)
+
     @property
     def last_taken(self) -> int:
         """The highest stream id of the peer's that we took up; GOAWAY never raises it."""
