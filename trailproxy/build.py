@@ -174,6 +174,7 @@ def _origin(
         server_name=None if tls is None else tls.server_name,
         connect_timeout_s=float(settings.connect_timeout),
         max_connections=settings.max_connections,
+        max_resets=settings.max_resets,
         queue_limit=settings.queue_limit,
         queue_timeout_s=float(settings.queue_timeout),
         resolve_interval_s=float(settings.resolve_interval),

@@ -265,7 +265,7 @@ class Observer:
         raise NotImplementedError
 
     def endpoint_told(self, upstream: str, event: str) -> None:
-        """Note of an endpoint: `check_passed`, `check_failed`, `ejected` or `returned`."""
+        """Note `check_passed`, `check_failed`, `ejected`, `returned` or `relieved`."""
         raise NotImplementedError
 
     def endpoints_are(self, upstream: str, healthy: int, sick: int, ejected: int) -> None:

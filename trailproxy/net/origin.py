@@ -28,6 +28,8 @@ from trailproxy.wire import WireParams
 from trailproxy.wire.errors import ErrorCode
 from trailproxy.wire.fields import Fields
 
+_FIRST_SID: Final = 1
+
 
 @dataclass(frozen=True, kw_only=True)
 class OriginParams:
@@ -44,6 +46,7 @@ class OriginParams:
     server_name: str | None = None  # None: the endpoint's own host
     connect_timeout_s: float = 5.0  # socket, TLS and the peer's SETTINGS together
     max_connections: int = 8  # to one endpoint
+    max_resets: int = 250  # that one of them sends before another takes its place; 0: any number
     max_streams: int | None = None  # to all endpoints
     queue_limit: int = 4096  # tenants that wait for a slot
     queue_timeout_s: float = 10.0
@@ -81,7 +84,8 @@ class Origin(Upstream):
         )
         self.attentive = params.outliers is not None
         self._queue: Final[dict[Tenant, float]] = {}  # until when, in clock seconds; in this order
-        self._retiring: Final[set[AsyncConnection]] = set()
+        # that finish what they have; and of those that others relieve, whose they were
+        self._retiring: Final[dict[AsyncConnection, Endpoint | None]] = {}
         self._unresolved = False
         self._retired = False
         self._started = False
@@ -121,7 +125,10 @@ class Origin(Upstream):
 
     def _is_full(self) -> bool:
         most = self.params.max_streams
-        return most is not None and sum([e.streams for e in self._endpoints]) >= most
+        if most is None:
+            return False
+        finishing = sum([len(member.core.streams) for member in self._retiring])
+        return finishing + sum([e.streams for e in self._endpoints]) >= most
 
     def cancel(self, tenant: Tenant) -> None:
         """The tenant waits no more; one that does not wait is no error."""
@@ -168,11 +175,29 @@ class Origin(Upstream):
                 if member.core is connection:
                     endpoint.connections.remove(member)
                     self._let_finish(member)
+                    if connection.codec.open_stream() == _FIRST_SID:
+                        # of no use to anybody: who goes away at once is not dialled at once
+                        endpoint.failed(self._clock.time())
                     return
 
-    def _let_finish(self, member: AsyncConnection) -> None:
-        self._retiring.add(member)
+    def _let_finish(self, member: AsyncConnection, relieved: Endpoint | None = None) -> None:
+        self._retiring[member] = relieved
         member.core.retire()
+
+    def _relieve(self, endpoint: Endpoint) -> None:
+        """Let others take the places of connections that rest.
+
+        Servers end a connection for resets in masses, with everybody's streams on it, and
+        a client can have us send as many as it cancels. It must not have us dial as often,
+        either: of those that finish, there are never more than may serve.
+        """
+        for member in endpoint.weary():
+            finishing = sum([each is endpoint for each in self._retiring.values()])
+            if finishing >= self.params.max_connections:
+                return
+            endpoint.connections.remove(member)
+            self._let_finish(member, endpoint)
+            self._observer.endpoint_told(self.name, "relieved")
 
     def _let_all_finish(self, endpoint: Endpoint) -> None:
         for member in list(endpoint.connections):
@@ -180,10 +205,11 @@ class Origin(Upstream):
             self._let_finish(member)
 
     def _lost(self, member: AsyncConnection) -> None:
-        self._retiring.discard(member)
+        self._retiring.pop(member, None)
         for endpoint in self._endpoints:
             if member in endpoint.connections:
                 endpoint.connections.remove(member)
+        self._dial_for_next()  # there may be room for another now
 
     # -- dialling ------------------------------------------------------------------------
 
@@ -196,6 +222,7 @@ class Origin(Upstream):
         for endpoint in self._endpoints:
             if endpoint.dialling or (endpoint is not wanted and endpoint.connections):
                 continue
+            self._relieve(endpoint)
             if len(endpoint.connections) >= self.params.max_connections:
                 continue
             endpoint.dialling = True
@@ -261,7 +288,9 @@ class Origin(Upstream):
         window = self.params.wire.connection_window
         self._endpoints = []
         for spot in {spot.address: spot for spot in spots}.values():
-            endpoint = known.pop(spot.address, None) or Endpoint(spot.address, window)
+            endpoint = known.pop(spot.address, None)
+            if endpoint is None:
+                endpoint = Endpoint(spot.address, window, most_resets=self.params.max_resets)
             endpoint.weight = spot.weight
             self._endpoints.append(endpoint)
         for endpoint in known.values():
@@ -323,12 +352,15 @@ class Origin(Upstream):
     def tick(self) -> None:
         """A second has passed."""
         for endpoint in self._endpoints:
+            endpoint.tick()
             for member in list(endpoint.connections):
-                member.tick()
                 if member.core.away:
                     self._put_away(member.core)  # nobody has used it for long
         for member in list(self._retiring):
             member.tick()
+        if self._queue:
+            self._serve_queue()  # connections may have rested enough
+            self._dial_for_next()
 
     def retire(self) -> None:
         """Serve those who wait, let what is in flight finish, then close."""

@@ -203,7 +203,8 @@ class Metrics:
         self.endpoint_events = Counts(
             "endpoint_events_total",
             ("upstream", "event"),
-            "What was told of endpoints: check_passed, check_failed, ejected, returned.",
+            "What was told of endpoints: check_passed, check_failed, ejected, returned, or "
+            "relieved: a connection that had sent too many resets made room for another.",
         )
 
     @property
