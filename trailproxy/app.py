@@ -271,6 +271,7 @@ class App:
                     tls=wanted.tls,
                     codec=plan.settings.codec,
                     wire=plan.wire,
+                    patience=plan.patience,
                 )
             )
             _log.info("listener %s accepts on %s", wanted.name, listener.bound_to)

@@ -14,15 +14,16 @@ from typing import Final, NamedTuple
 from trailproxy.core.address import Address, parse_address, parse_endpoint
 from trailproxy.core.hooks import HookError
 from trailproxy.net.balance import KeyOf, cookie_of, field_of, source_of
+from trailproxy.net.connection import Patience
 from trailproxy.net.health import HealthParams
 from trailproxy.net.names import Spot
-from trailproxy.net.origin import OriginParams
+from trailproxy.net.origin_params import OriginParams
 from trailproxy.net.outliers import OutlierParams
 from trailproxy.net.tls import TLSError, client_context, server_context
 from trailproxy.net.weights import LoadParams
 from trailproxy.ops import tracing
 from trailproxy.ops.handling import handling
-from trailproxy.ops.settings import ListenerSettings, Settings, UpstreamSettings
+from trailproxy.ops.settings import Limits, ListenerSettings, Settings, UpstreamSettings
 from trailproxy.ops.snapshot import wire_params
 from trailproxy.ops.upstream_settings import (
     EndpointSettings,
@@ -70,6 +71,7 @@ class Plan(NamedTuple):
 
     settings: Settings
     wire: WireParams
+    patience: Patience
     listeners: dict[Seat, ListenerPlan]
     origins: dict[str, OriginPlan]
     admin: Address
@@ -83,23 +85,24 @@ def make_plan(settings: Settings) -> Plan:
             missing.
     """
     wire = wire_params(settings.limits)
+    patience = _patience(settings.limits)
     listeners: dict[Seat, ListenerPlan] = {}
     origins: dict[str, OriginPlan] = {}
     problems: list[str] = []
     for place, listener in enumerate(settings.listeners):
         try:
-            listeners[_seat(listener)] = _listener(listener, settings.codec, wire)
+            listeners[_seat(listener)] = _listener(listener, settings.codec, wire, patience)
         except TLSError as error:
             problems.append(f"listeners[{place}].tls: {error}")
     for place, upstream in enumerate(settings.upstreams):
         try:
-            origins[upstream.name] = _origin(upstream, settings.codec, wire)
+            origins[upstream.name] = _origin(upstream, settings.codec, wire, patience)
         except TLSError as error:
             problems.append(f"upstreams[{place}].tls: {error}")
     problems += _complaints(settings)
     if problems:
         raise BuildError(problems)
-    return Plan(settings, wire, listeners, origins, parse_address(settings.admin.bind))
+    return Plan(settings, wire, patience, listeners, origins, parse_address(settings.admin.bind))
 
 
 def _complaints(settings: Settings) -> Iterator[str]:
@@ -131,21 +134,29 @@ def processes(settings: Settings) -> int:
     return settings.workers
 
 
+def _patience(limits: Limits) -> Patience:
+    return Patience(head_s=float(limits.head_timeout), idle_s=float(limits.idle_timeout) or None)
+
+
 def _seat(settings: ListenerSettings) -> Seat:
     address = parse_address(settings.bind)
     return address, "" if address.port or address.is_unix else settings.name
 
 
-def _listener(settings: ListenerSettings, codec: str, wire: WireParams) -> ListenerPlan:
+def _listener(
+    settings: ListenerSettings, codec: str, wire: WireParams, patience: Patience
+) -> ListenerPlan:
     tls = settings.tls
     if tls is None:
-        return ListenerPlan((settings, codec, wire), settings.name, None)
+        return ListenerPlan((settings, codec, wire, patience), settings.name, None)
     context = server_context(tls.certificate, tls.private_key, tls.client_ca)
     digest = _digest(tls.certificate, tls.private_key, tls.client_ca)
-    return ListenerPlan((settings, codec, wire, digest), settings.name, context)
+    return ListenerPlan((settings, codec, wire, patience, digest), settings.name, context)
 
 
-def _origin(settings: UpstreamSettings, codec: str, wire: WireParams) -> OriginPlan:
+def _origin(
+    settings: UpstreamSettings, codec: str, wire: WireParams, patience: Patience
+) -> OriginPlan:
     tls = settings.tls
     context = None
     digest = b""
@@ -166,13 +177,15 @@ def _origin(settings: UpstreamSettings, codec: str, wire: WireParams) -> OriginP
         server_name=None if tls is None else tls.server_name,
         connect_timeout_s=float(settings.connect_timeout),
         max_connections=settings.max_connections,
+        max_resets=settings.max_resets,
         queue_limit=settings.queue_limit,
         queue_timeout_s=float(settings.queue_timeout),
         resolve_interval_s=float(settings.resolve_interval),
         codec=codec,
         wire=wire,
+        patience=patience,
     )
-    return OriginPlan((settings, codec, wire, digest), params)
+    return OriginPlan((settings, codec, wire, patience, digest), params)
 
 
 def _spot(endpoint: str | EndpointSettings) -> Spot:

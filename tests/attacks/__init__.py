@@ -1,0 +1,1 @@
+"""Attacks: what hostile peers try, against a proxy of real sockets, and what then stands still."""

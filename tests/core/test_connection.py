@@ -3,7 +3,7 @@
 import pytest
 
 from tests.support.pair import Diary, Pair
-from tests.support.parts import Said, data, head, request, reset, trailers
+from tests.support.parts import Head, Said, data, head, request, reset, trailers
 from tests.support.table import Table
 from trailproxy.core.connection import Connection
 from trailproxy.core.fault import Cause, Fault, Initiator, Scope, Side
@@ -84,6 +84,22 @@ def test_a_part_that_comes_before_the_break_is_delivered() -> None:
     assert table.record.dropped is None
 
 
+@pytest.mark.parametrize("side", Side)
+def test_a_peer_that_does_not_end_what_it_began_to_say_is_given_up(side: Side) -> None:
+    table = Table()
+    client, server = table.client, table.server
+    client.opens(request(), data(b"x"))
+    slow = client if side is Side.DOWNSTREAM else server
+    slow.core.give_up("a head of hours")
+    table.settle()
+    (away,) = slow.goaways
+    assert (away.code, away.why) == (ErrorCode.ENHANCE_YOUR_CALM, "a head of hours")
+    assert table.notes.goaways == [(side, Direction.SENT, ErrorCode.ENHANCE_YOUR_CALM)]
+    assert (table.record.dropped, table.record.dropped_side) == (Cause.HEAD_TIMEOUT, side)
+    assert table.record.why == f"{side} connection given up: a head of hours"
+    assert slow.core.closing
+
+
 # -- what costs one stream ----------------------------------------------------------------
 
 
@@ -129,6 +145,36 @@ def test_malformed_trailers_are_rejected_and_counted() -> None:
     client.hears(head(200), data(b"x"), reset(ErrorCode.INTERNAL_ERROR))
     assert table.notes.trailer_outcomes[Direction.RESPONSE, Outcome.REJECTED] == 1
     assert table.record.dropped is Cause.UPSTREAM_PROTOCOL
+    table.is_clean()
+
+
+FEW = WireParams(max_header_fields=8)
+
+
+@pytest.mark.parametrize("side", Side)
+def test_a_section_beyond_the_limits_has_a_name_of_its_own(side: Side) -> None:
+    table = Table(proxy=FEW)
+    client, server = table.client, table.server
+    client.opens(request(), data(b"x"))
+    server.says(head(200))
+    speaker = client if side is Side.DOWNSTREAM else server
+    speaker.says(trailers(*[("x", "1")] * 9))
+    assert (table.record.dropped, table.record.dropped_side) == (Cause.FIELDS_TOO_LARGE, side)
+    assert "9 fields in a section, the limit is 8" in table.record.why
+    direction = Direction.REQUEST if side is Side.DOWNSTREAM else Direction.RESPONSE
+    assert table.notes.trailer_outcomes[direction, Outcome.REJECTED] == 1
+    table.is_clean()
+
+
+def test_a_response_head_beyond_the_limits_is_a_502_of_ours() -> None:
+    table = Table(proxy=FEW)
+    table.client.opens(request(end=True))
+    table.server.says(head(200, **{f"x{number}": "1" for number in range(8)}))
+    answer = table.client.heard.pop(table.client.sid)[0]
+    assert isinstance(answer, Head)
+    fields = dict(answer.fields)
+    assert fields[":status"] == "502"
+    assert "error=http_response_header_section_size" in fields["proxy-status"]
     table.is_clean()
 
 

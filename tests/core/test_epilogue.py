@@ -203,6 +203,7 @@ def test_a_route_that_wants_resets_gets_them() -> None:
         ("resets", "http_response_incomplete", Cause.UPSTREAM_RESET),
         ("waits", "http_response_timeout", Cause.IDLE_TIMEOUT),
         ("errs", "http_protocol_error", Cause.UPSTREAM_PROTOCOL),
+        ("overdoes", "http_response_trailer_section_size", Cause.FIELDS_TOO_LARGE),
     ],
 )
 def test_a_response_ends_in_proxy_status_where_its_head_announced_it(
@@ -217,6 +218,8 @@ def test_a_response_ends_in_proxy_status_where_its_head_announced_it(
         table.server.says(reset(ErrorCode.INTERNAL_ERROR))
     elif fails == "errs":
         _says_malformed_trailers(table)
+    elif fails == "overdoes":
+        table.server.says(trailers(*[("x", "1")] * 513))
     else:
         table.advance(61)
     first, body, last = table.client.heard.pop(table.client.sid)

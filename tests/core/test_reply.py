@@ -25,6 +25,8 @@ DATE = b"Sun, 06 Nov 1994 08:49:37 GMT"
         (Cause.UPSTREAM_GOAWAY, 503, "14", "connection_terminated"),
         (Cause.UPSTREAM_GONE, 502, "14", "connection_terminated"),
         (Cause.UPSTREAM_PROTOCOL, 502, "13", "http_protocol_error"),
+        (Cause.HEAD_TIMEOUT, 504, "14", "http_response_timeout"),
+        (Cause.FIELDS_TOO_LARGE, 502, "8", "http_response_header_section_size"),
         (Cause.INTERNAL, 500, "13", "proxy_internal_error"),
         (Cause.STREAM_OVER, 502, "14", "proxy_internal_error"),
     ],

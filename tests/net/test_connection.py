@@ -5,17 +5,23 @@ from collections.abc import AsyncIterator, Iterable
 
 import pytest
 
-from tests.support.frames import GET, POST, Scribe, ping
+from tests.support import frames
+from tests.support.frames import GET, OK, POST, Scribe, ping
 from tests.support.pair import Diary
+from tests.support.table import Notebook
 from tests.support.waiting import until
 from trailproxy.core.address import Address
 from trailproxy.core.connection import Connection
 from trailproxy.core.fault import Side
-from trailproxy.core.record import Observer, Tally
-from trailproxy.net.connection import AsyncConnection
-from trailproxy.net.local import serve
+from trailproxy.core.record import Direction, Observer, Tally
+from trailproxy.core.stream import Host, Stream
+from trailproxy.net.connection import AsyncConnection, Patience
+from trailproxy.net.listener import Listener, ListenParams
+from trailproxy.net.local import connect, serve
 from trailproxy.wire import Role, WireParams, make_codec
 from trailproxy.wire.codec import PREFACE
+from trailproxy.wire.errors import ErrorCode
+from trailproxy.wire.events import HeadReceived
 from trailproxy.wire.fields import Fields
 
 #: A frame of a type nobody knows, often enough that more is likely to wait behind it.
@@ -238,3 +244,186 @@ async def test_a_client_that_never_speaks_is_let_go(house: House) -> None:
     assert held.transport.is_closing()
     writer.close()
     assert reader is not None
+
+
+# -- once a second: the tests make the seconds ----------------------------------------------------
+
+
+class Butler(Host):
+    """Answers every request at once, but for those it was told to keep waiting."""
+
+    def __init__(self, peer: str, scheme: str) -> None:
+        self.told = (peer, scheme)
+
+    def stream_opened(self, stream: Stream, fields: Fields, end: bool) -> None:
+        if fields.get(b":path") != b"/wait":
+            stream.connection.send_headers(stream.sid, Fields.of(OK), True)
+
+    def connection_changed(self, connection: Connection) -> None:
+        """Nothing depends on it."""
+
+
+class Hall:
+    """A listener whose guests are let go after 3 s of dripping, or 5 s without a stream."""
+
+    def __init__(self) -> None:
+        self.notes = Notebook()
+        self.listener = Listener(Address("127.0.0.1", 0), self.notes, Tally())
+
+    async def opens(self, *, idle_s: float | None = 5) -> None:
+        self.listener.bind()
+        patience = Patience(head_s=3, idle_s=idle_s)
+        await self.listener.serve(ListenParams(make_host=Butler, patience=patience))
+
+    def waits(self, seconds: int) -> None:
+        for _ in range(seconds):
+            self.listener.tick()
+
+    async def guest(self) -> AsyncConnection:
+        return await connect(self.listener.bound_to)
+
+    async def speaker(self, *octets: bytes) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Let a guest say this, and wait until it was heard: a PING behind it is answered."""
+        address = self.listener.bound_to
+        reader, writer = await asyncio.open_connection(address.host, address.port)
+        writer.write(Scribe().hello() + ping(b"are here") + b"".join(octets))
+        async with asyncio.timeout(5):
+            heard = b""
+            while b"are here" not in heard:
+                heard += await reader.read(65_536)
+        return reader, writer
+
+
+@pytest.fixture
+async def hall() -> AsyncIterator[Hall]:
+    made = Hall()
+    yield made
+    made.listener.close()
+    await until(lambda: made.listener.empty)
+
+
+async def _said(hall: Hall, writer: asyncio.StreamWriter, octets: bytes) -> None:
+    """Say this, and let it be heard."""
+    (connection,) = hall.listener._connections
+    writer.write(octets)
+    before = connection.core.codec.unfinished
+    await until(lambda: connection.core.codec.unfinished != before)
+
+
+async def test_a_client_that_asks_for_nothing_is_let_go_in_two_steps(hall: Hall) -> None:
+    await hall.opens()
+    guest = await hall.guest()
+    hall.waits(4)
+    assert hall.notes.goaways == []
+    hall.waits(1)
+    assert hall.notes.goaways == [(Side.DOWNSTREAM, Direction.SENT, ErrorCode.NO_ERROR)]
+    sid = await guest.open(GET, end=True)  # it has not heard that yet
+    part = await guest.receive(sid)
+    assert isinstance(part, HeadReceived)
+    assert part.fields.status == 200
+    await guest.wait_closed()
+    assert hall.notes.goaways == [(Side.DOWNSTREAM, Direction.SENT, ErrorCode.NO_ERROR)] * 2
+
+
+async def test_who_asks_now_and_then_is_not_idle_however_short_the_answer(hall: Hall) -> None:
+    await hall.opens()
+    guest = await hall.guest()
+    for _ in range(3):
+        hall.waits(4)
+        await guest.receive(await guest.open(GET, end=True))
+    assert hall.notes.goaways == []
+    guest.transport.abort()
+
+
+async def test_a_connection_with_a_stream_is_not_idle(hall: Hall) -> None:
+    await hall.opens()
+    guest = await hall.guest()
+    await guest.open([*GET[:3], (":path", "/wait")], end=True)
+    (held,) = hall.listener._connections
+    await until(lambda: len(held.core.streams) == 1)
+    hall.waits(60)
+    assert hall.notes.goaways == []
+    guest.transport.abort()
+
+
+async def test_a_connection_may_be_idle_for_ever_where_that_is_wanted(hall: Hall) -> None:
+    await hall.opens(idle_s=None)
+    guest = await hall.guest()
+    hall.waits(10_000)
+    assert hall.notes.goaways == []
+    guest.transport.abort()
+
+
+DRIPS = {
+    "a field block": (frames.raw(1, 0, 1, b"\x82"), frames.raw(9, 0, 1, b"\x86")),
+    "an empty one": (frames.raw(1, 0, 1, b""), frames.raw(9, 0, 1, b"")),
+    "a head in one frame": (Scribe().headers(1, GET)[:12], b"x"),
+    "the head of a frame": (ping()[:3], ping()[3:4]),
+    "settings": (frames.settings_frame(max_frame_size=16_384)[:10], b"\0"),
+}
+
+
+@pytest.mark.parametrize(("first", "more"), DRIPS.values(), ids=DRIPS)
+async def test_what_begins_and_does_not_end_is_given_up(
+    hall: Hall, first: bytes, more: bytes
+) -> None:
+    await hall.opens()
+    reader, writer = await hall.speaker()
+    await _said(hall, writer, first)
+    (held,) = hall.listener._connections
+    unfinished = held.core.codec.unfinished
+    for _ in range(3):
+        hall.waits(1)
+        writer.write(more)
+        await writer.drain()
+    assert held.core.codec.unfinished == unfinished
+    assert hall.notes.goaways == []
+    hall.waits(1)
+    calm = ErrorCode.ENHANCE_YOUR_CALM
+    assert hall.notes.goaways == [(Side.DOWNSTREAM, Direction.SENT, calm)]
+    assert b"not ended it within 3 s" in await _all(reader)
+    writer.close()
+
+
+async def test_who_is_caught_in_the_middle_of_another_frame_each_time_is_not_slow(
+    hall: Hall,
+) -> None:
+    await hall.opens(idle_s=None)
+    _, writer = await hall.speaker()
+    await _said(hall, writer, ping()[:12])
+    for _ in range(5):
+        hall.waits(2)
+        await _said(hall, writer, ping()[12:] + ping()[:12])
+    assert hall.notes.goaways == []
+    writer.close()
+
+
+async def test_a_frame_that_we_do_not_read_is_not_slow(
+    hall: Hall, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await hall.opens(idle_s=None)
+    _, writer = await hall.speaker()
+    await _said(hall, writer, ping()[:12])
+    (held,) = hall.listener._connections
+    monkeypatch.setattr(held.transport, "is_reading", lambda: False)
+    hall.waits(10)
+    assert hall.notes.goaways == []
+    monkeypatch.undo()
+    hall.waits(4)
+    assert len(hall.notes.goaways) == 1
+    writer.close()
+
+
+async def test_a_preface_that_drips_is_not_waited_for(hall: Hall) -> None:
+    await hall.opens()
+    address = hall.listener.bound_to
+    _, writer = await asyncio.open_connection(address.host, address.port)
+    await until(lambda: bool(hall.listener._connections))
+    for octet in PREFACE[:3]:
+        writer.write(bytes([octet]))
+        hall.waits(1)
+    (held,) = hall.listener._connections
+    assert not held.transport.is_closing()
+    hall.waits(1)
+    assert held.transport.is_closing()
+    writer.close()

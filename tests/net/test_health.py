@@ -15,7 +15,8 @@ from trailproxy.net.connection import AsyncConnection
 from trailproxy.net.health import HealthParams
 from trailproxy.net.local import serve
 from trailproxy.net.names import Spot
-from trailproxy.net.origin import Origin, OriginParams
+from trailproxy.net.origin import Origin
+from trailproxy.net.origin_params import OriginParams
 from trailproxy.wire.events import HeadReceived
 from trailproxy.wire.fields import Fields
 

@@ -20,8 +20,10 @@ from trailproxy.core.message import Hop, understand
 from trailproxy.core.record import Tally
 from trailproxy.core.upstream import Tenant
 from trailproxy.net.clock import CLOCK
+from trailproxy.net.connection import Patience
 from trailproxy.net.names import Spot
-from trailproxy.net.origin import Origin, OriginParams
+from trailproxy.net.origin import Origin
+from trailproxy.net.origin_params import OriginParams
 from trailproxy.net.outliers import OutlierParams
 from trailproxy.net.weights import LoadParams
 from trailproxy.wire.errors import ErrorCode
@@ -240,6 +242,28 @@ async def test_goaway_brings_a_new_connection_and_leaves_the_old_streams(
     origin.close()
 
 
+async def test_a_connection_that_nobody_needs_is_let_go_and_dialled_anew_for_the_next(
+    notes: Dials, backends: list[Backend]
+) -> None:
+    address = await _backend(backends, settings_frame())
+    origin = await _origin(notes, address, max_connections=1, patience=Patience(idle_s=3))
+    origin.lease(guest := Guest())
+    first = (await guest.told()).connection
+    assert first is not None
+    for _ in range(10):
+        origin.tick()
+    assert not first.away, "a stream is open on it"
+    first.reset(next(iter(first.streams.values())), 8, Cause.CLIENT_RESET)
+    for _ in range(3):
+        assert not first.away
+        origin.tick()
+    assert first.closing
+    origin.lease(late := Guest())
+    assert (await late.told()).connection is not first
+    assert notes.dials == {"ok": 2}
+    origin.close()
+
+
 async def test_nobody_listening_is_told_at_once_and_dialled_again_later(notes: Dials) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         address = Address("127.0.0.1", listening.getsockname()[1])
@@ -410,6 +434,132 @@ async def test_no_more_streams_are_open_than_an_upstream_may_have(
     first.reset(stream, ErrorCode.CANCEL, Cause.CLIENT_RESET)
     assert (await patient.told()).fault is None
     assert notes.dials == {"ok": 1}
+    origin.close()
+
+
+# -- resets have a budget -------------------------------------------------------------------------
+
+
+def _cancel(guest: Guest) -> None:
+    """Have the stream of a guest reset, as if its client had hung up."""
+    connection = guest.connection
+    assert connection is not None
+    stream = connection.streams.values()[-1]
+    connection.reset(stream, ErrorCode.CANCEL, Cause.CLIENT_RESET)  # type: ignore[arg-type]
+
+
+async def _served(origin: Origin, count: int) -> list[Guest]:
+    guests = [Guest() for _ in range(count)]
+    for guest in guests:
+        origin.lease(guest)
+    return [await guest.told() for guest in guests]
+
+
+async def test_a_connection_that_has_sent_too_many_resets_is_relieved_and_loses_no_stream(
+    notes: Dials, backends: list[Backend]
+) -> None:
+    address = await _backend(backends, settings_frame())
+    origin = await _origin(notes, address, max_connections=1, max_resets=3)
+    (kept,) = await _served(origin, 1)
+    for _ in range(3):
+        (guest,) = await _served(origin, 1)
+        assert guest.connection is kept.connection
+        _cancel(guest)
+    (late,) = await _served(origin, 1)
+    old = kept.connection
+    assert old is not None
+    assert late.connection is not old
+    assert (notes.dials, notes.events) == ({"ok": 2}, {"relieved": 1})
+    assert (old.away, old.closing, len(old.streams)) == (True, False, 1)
+    _cancel(kept)
+    assert old.closing
+    origin.close()
+
+
+async def test_resets_are_forgotten_in_time_and_nobody_is_dialled_for_them(
+    notes: Dials, backends: list[Backend]
+) -> None:
+    address = await _backend(backends, settings_frame())
+    origin = await _origin(notes, address, max_resets=60)
+    for _ in range(30):
+        origin.tick()
+        for _ in range(2):  # what is forgotten in a second
+            (guest,) = await _served(origin, 1)
+            _cancel(guest)
+    origin.tick()
+    for _ in range(60):
+        (guest,) = await _served(origin, 1)
+        _cancel(guest)
+    assert notes.dials == {"ok": 1}
+    origin.close()
+
+
+async def test_of_those_that_finish_there_are_no_more_than_may_serve(
+    notes: Dials, backends: list[Backend]
+) -> None:
+    """Who keeps a stream on each connection cannot have us dial without end."""
+    address = await _backend(backends, settings_frame())
+    origin = await _origin(notes, address, max_connections=2, max_resets=30)
+    kept: list[Guest] = []
+    for _ in range(4):
+        kept += await _served(origin, 1)
+        for guest in await _served(origin, 30):
+            _cancel(guest)
+    assert len({id(guest.connection) for guest in kept}) == 4
+    origin.lease(patient := Guest())
+    origin.tick()
+    assert notes.dials == {"ok": 4}
+    assert notes.events == {"relieved": 2}
+    # two finish, two rest: those have had a second
+    assert not patient.waits
+    assert patient.connection in {guest.connection for guest in kept[2:]}
+    # and when one that finished is gone, another is relieved
+    for guest in (patient, *kept[2:]):
+        for _ in range(30):
+            assert guest.connection is not None
+            guest.connection.resets += 1
+    origin.lease(late := Guest())
+    assert late.waits
+    _cancel(kept[0])
+    assert not (await late.told()).fault
+    assert notes.events == {"relieved": 3}
+    origin.close()
+
+
+async def test_any_number_of_resets_may_be_allowed(notes: Dials, backends: list[Backend]) -> None:
+    origin = await _origin(notes, await _backend(backends, settings_frame()), max_resets=0)
+    for guest in await _served(origin, 2000):
+        _cancel(guest)
+    await _served(origin, 1)
+    assert notes.dials == {"ok": 1}
+    origin.close()
+
+
+async def test_streams_of_connections_that_finish_count_as_open(
+    notes: Dials, backends: list[Backend]
+) -> None:
+    address = await _backend(backends, settings_frame())
+    origin = await _origin(notes, address, max_connections=1, max_resets=1, max_streams=2)
+    kept, guest = await _served(origin, 2)
+    _cancel(guest)
+    await _served(origin, 1)
+    origin.lease(patient := Guest())
+    assert patient.waits
+    _cancel(kept)
+    assert not (await patient.told()).fault
+    origin.close()
+
+
+async def test_who_goes_away_at_once_is_not_dialled_at_once(
+    notes: Dials, backends: list[Backend]
+) -> None:
+    address = await _backend(backends, settings_frame() + goaway(0))
+    origin = await _origin(notes, address, queue_timeout_s=0.5)
+    origin.lease(guest := Guest())
+    fault = (await guest.told()).fault
+    assert fault is not None
+    assert fault.cause is Cause.QUEUE_TIMEOUT
+    assert 1 < notes.dials["ok"] < 10
     origin.close()
 
 

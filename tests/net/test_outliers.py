@@ -5,7 +5,7 @@ import pytest
 from tests.support.clock import FakeClock
 from tests.support.records import record_of
 from trailproxy.core.address import Address
-from trailproxy.core.fault import Cause
+from trailproxy.core.fault import Cause, Side
 from trailproxy.core.record import Record
 from trailproxy.net.endpoint import Endpoint
 from trailproxy.net.outliers import OutlierParams, Outliers, failed
@@ -33,6 +33,8 @@ BAD = _record(dropped=Cause.UPSTREAM_RESET)
         ({"grpc_status": "14"}, True),
         ({"dropped": Cause.UPSTREAM_GONE}, True),
         ({"dropped": Cause.RESPONSE_HEAD_TIMEOUT, "status": 504}, True),
+        ({"dropped": Cause.FIELDS_TOO_LARGE, "dropped_side": Side.UPSTREAM}, True),
+        ({"dropped": Cause.FIELDS_TOO_LARGE, "dropped_side": Side.DOWNSTREAM}, False),
         ({"dropped": Cause.CLIENT_RESET}, False),
         ({"dropped": Cause.QUEUE_TIMEOUT, "status": 503}, False),
     ],

@@ -8,7 +8,7 @@ from tests.support.table import Table
 from trailproxy.core.fault import Cause, Side
 from trailproxy.core.record import Record
 from trailproxy.core.routing import Router
-from trailproxy.ops.flags import FLAGS, flags_of
+from trailproxy.ops.flags import BY_SIDE, FLAGS, flags_of
 
 #: Causes of resets and of lost trailers alone, and of what no line is written of.
 NEVER_OF_AN_EXCHANGE = {
@@ -35,14 +35,17 @@ def test_a_cause_has_its_flag(cause: Cause) -> None:
 
 
 def test_what_we_ended_for_reasons_of_our_own_is_a_local_reset() -> None:
-    ours = set(Cause) - set(FLAGS) - NEVER_OF_AN_EXCHANGE - {Cause.FLOOD}
+    ours = set(Cause) - set(FLAGS) - NEVER_OF_AN_EXCHANGE - BY_SIDE
     assert {Cause.DRAIN_TIMEOUT, Cause.INTERNAL} <= ours
     assert {flags_of(dropped(cause)) for cause in ours} == {"LR"}
 
 
+@pytest.mark.parametrize("cause", sorted(BY_SIDE))
 @pytest.mark.parametrize(("side", "flag"), [(Side.DOWNSTREAM, "DPE"), (Side.UPSTREAM, "UPE")])
-def test_a_flood_breaks_the_protocol_of_its_side(side: Side, flag: str) -> None:
-    assert flags_of(dropped(Cause.FLOOD, side)) == flag
+def test_what_either_peer_can_do_breaks_the_protocol_of_its_side(
+    cause: Cause, side: Side, flag: str
+) -> None:
+    assert flags_of(dropped(cause, side)) == flag
 
 
 @pytest.mark.parametrize(

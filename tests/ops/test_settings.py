@@ -80,6 +80,9 @@ def test_the_least_that_is_enough_has_the_documented_defaults():
         stream_window=Size(262_144),
         connection_window=Size(4_194_304),
         max_header_list=Size(65_536),
+        max_header_fields=512,
+        head_timeout=Duration(10),
+        idle_timeout=Duration(3600),
     )
 
 
@@ -783,6 +786,20 @@ def test_a_target_listed_twice():
 def test_a_limit_out_of_its_range(key, value, low):
     assert refusal(WHOLE + f"limits: {{{key}: {value}}}\n") == (
         f"t.yaml:7: limits.{key}: must be from {low} to 2147483647B, not {value}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "why"),
+    [
+        ("head_timeout", "999ms", "1s or longer"),
+        ("head_timeout", "0s", "1s or longer"),
+        ("idle_timeout", "999ms", "1s or longer, or 0s"),
+    ],
+)
+def test_a_timeout_of_connections_is_looked_at_once_a_second(key, value, why):
+    assert (
+        refusal(WHOLE + f"limits: {{{key}: {value}}}\n") == f"t.yaml:7: limits.{key}: must be {why}"
     )
 
 

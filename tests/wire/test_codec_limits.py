@@ -288,3 +288,101 @@ def test_the_last_five_hundred_resets_are_remembered(server: Peer) -> None:
     (forgotten,) = told(codec.receive(frames.data(1, b"x") * 3))
     assert isinstance(forgotten, StreamFault)
     assert forgotten.code == ErrorCode.STREAM_CLOSED
+
+
+# -- field sections -------------------------------------------------------------------------------
+
+FEW = WireParams(max_header_fields=6)
+
+
+def _more(count: int) -> frames.Pairs:
+    return [("x-a", "1")] * count
+
+
+@pytest.mark.parametrize("name", CODECS)
+def test_as_many_fields_as_allowed_pass_and_one_more_costs_its_stream(name: str) -> None:
+    codec, scribe = make_codec(name, Role.SERVER, FEW), Scribe()
+    codec.receive(scribe.hello())
+    most = scribe.headers(1, [*POST, *_more(2)])
+    (passed, fault) = told(codec.receive(most + scribe.headers(3, [*POST, *_more(3)])))
+    assert isinstance(passed, HeadReceived)
+    assert fault == StreamFault(
+        3, ErrorCode.ENHANCE_YOUR_CALM, "7 fields in a section, the limit is 6"
+    )
+    (ended,) = told(codec.receive(scribe.headers(1, _more(6), end=True)))
+    assert isinstance(ended, TrailersReceived)
+
+
+@pytest.mark.parametrize("name", CODECS)
+def test_too_many_trailers_cost_their_stream_on_both_sides(name: str) -> None:
+    server, client = [make_codec(name, role, FEW) for role in (Role.SERVER, Role.CLIENT)]
+    asker, answerer = Scribe(), Scribe()
+    server.receive(asker.hello() + asker.headers(1, POST))
+    client.receive(answerer.hello(client=False))
+    client.send_head(client.open_stream(), Fields.of(GET), end=True)
+    client.receive(answerer.headers(1, OK))
+    for codec, scribe in ((server, asker), (client, answerer)):
+        codec.take_output()
+        (fault,) = told(codec.receive(scribe.headers(1, _more(7), end=True)))
+        assert isinstance(fault, StreamFault)
+        assert (fault.code, fault.trailers) == (ErrorCode.ENHANCE_YOUR_CALM, True)
+        assert written(codec, 3) == [(1, b"\0\0\0\x0b")]
+
+
+# -- what has begun and does not end --------------------------------------------------------------
+
+
+def _begin(peer: Peer, octets: bytes) -> list[int]:
+    """Hear octets one by one; return what was unfinished behind each, without repetitions."""
+    numbers: list[int] = []
+    for octet in octets:
+        peer[0].receive(bytes([octet]))
+        if not numbers or numbers[-1] != peer[0].unfinished:
+            numbers.append(peer[0].unfinished)
+    return numbers
+
+
+def test_whole_frames_leave_nothing_unfinished(server: Peer) -> None:
+    codec, scribe = server
+    codec.receive(scribe.headers(1, POST) + frames.data(1, b"x") + frames.ping())
+    assert codec.unfinished == 0
+
+
+@pytest.mark.parametrize(
+    "frame", [frames.ping(), frames.window_update(0, 1), frames.raw(0x99, 0, 0, b"x")]
+)
+def test_a_frame_that_has_begun_is_the_same_one_until_it_ends(server: Peer, frame: bytes) -> None:
+    first, nothing = _begin(server, frame)
+    second, again = _begin(server, frame)
+    assert nothing == again == 0
+    assert first != second
+
+
+def test_a_field_block_is_the_same_one_however_many_frames_it_takes(server: Peer) -> None:
+    scribe = server[1]
+    whole = scribe.headers(1, POST, pieces=5)
+    head = 9 + int.from_bytes(whole[:3], "big")
+    frame, block, nothing = _begin(server, whole)
+    assert nothing == 0
+    assert len({frame, block, nothing}) == 3
+    server[0].receive(scribe.headers(3, POST, pieces=5)[:head])
+    assert server[0].unfinished not in (0, block)
+
+
+def test_a_frame_of_body_is_the_business_of_its_stream(server: Peer) -> None:
+    codec, scribe = server
+    codec.receive(scribe.headers(1, POST) + frames.data(1, b"x" * 100)[:50])
+    assert codec.unfinished == 0
+    codec.reset(1, ErrorCode.CANCEL)
+    number = codec.unfinished
+    assert number, "nobody watches it any more"
+    codec.receive(b"x")
+    assert codec.unfinished == number
+
+
+def test_what_may_be_body_is_left_alone_while_there_is_a_stream(server: Peer) -> None:
+    codec, scribe = server
+    codec.receive(scribe.headers(1, POST) + frames.ping()[:5])
+    assert codec.unfinished == 0
+    codec.receive(frames.ping()[5:9])
+    assert codec.unfinished, "it is a PING"

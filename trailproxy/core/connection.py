@@ -10,7 +10,8 @@ from typing import Final, cast, final
 
 from mypy_extensions import i64
 
-from trailproxy.core.fault import GONE, PROTOCOL, RESET, Cause, Fault, Initiator, Scope, Side
+from trailproxy.core import blame
+from trailproxy.core.fault import Cause, Fault, Initiator, Side
 from trailproxy.core.goodbye import Goodbye
 from trailproxy.core.record import Direction, Observer, Outcome, Progress, Tally
 from trailproxy.core.stream import Host, Stream
@@ -58,6 +59,7 @@ class Connection:
         self.away = False  # no new streams: GOAWAY, used-up ids, or a broken connection
         self.closing = False  # nothing is left to do: write the output and close
         self.fault: Fault | None = None  # what broke the connection
+        self.resets: i64 = 0  # RST_STREAMs of ours that its peer may hold against us; ebbs away
         self.owed: i64 = 0  # credit received and not yet paid: octets that wait for slower sinks
         self.turns: Final = Turns(tally, codec)  # of the lanes without room
         # ours
@@ -130,59 +132,49 @@ class Connection:
         elif isinstance(event, PeerSettings):
             self.ready = True
             self.turns.recall()  # the windows of all streams may be others now
-            self._changed()
+            self._host.connection_changed(self)
         elif isinstance(event, GoAwayReceived):
             self._on_goaway(event)
         elif isinstance(event, PongReceived):
             if self._goodbye.answered(event.payload):
                 self.drain_finally()
         else:
-            self._on_broken(cast("ConnectionFault", event))  # there is no other kind
-
-    def _on_broken(self, event: ConnectionFault) -> None:
-        why = f"{self.side} connection broken: {event.why}"
-        calm = event.code == ErrorCode.ENHANCE_YOUR_CALM
-        cause = Cause.FLOOD if calm else PROTOCOL[self.side]
-        self._observer.goaway(self.side, Direction.SENT, event.code)
-        self.lost(Fault(self.side, Scope.CONNECTION, cause, ErrorCode.INTERNAL_ERROR, why))
+            broken = cast("ConnectionFault", event)  # there is no other kind
+            self._observer.goaway(self.side, Direction.SENT, broken.code)
+            self.lost(blame.broken(self.side, broken.code, broken.why))
 
     def _on_reset(self, event: StreamReset) -> None:
         stream = self.find(event.sid)
         if stream is None:
             return
-        cause = RESET[self.side]
-        if not self._serves and event.code == ErrorCode.REFUSED_STREAM:
-            cause = Cause.UPSTREAM_REFUSED
-        self._note(stream, Initiator.PEER, event.code, cause)
-        why = f"{self.side} reset the stream"
-        self._drop(stream, Fault(self.side, Scope.STREAM, cause, event.code, why))
+        fault = blame.reset_by(self.side, event.code)
+        self._note(stream, Initiator.PEER, event.code, fault.cause)
+        self._drop(stream, fault)
 
     def _on_fault(self, event: StreamFault) -> None:
-        cause = Cause.STREAM_LIMIT if event.refused else PROTOCOL[self.side]
+        fault, code = blame.sin(self.side, event), event.code
+        self.resets += 1
         stream = self.find(event.sid)
         if stream is None:
-            late = event.code == ErrorCode.STREAM_CLOSED
+            late = code == ErrorCode.STREAM_CLOSED
             progress = Progress.AFTER_END if late else Progress.BEFORE_HEAD
-            self._observer.stream_reset(self.side, Initiator.PROXY, event.code, progress, cause)
+            self._observer.stream_reset(self.side, Initiator.PROXY, code, progress, fault.cause)
             return
-        self._note(stream, Initiator.PROXY, event.code, cause)
+        self._note(stream, Initiator.PROXY, code, fault.cause)
         if event.trailers and stream.owner is not None:
             stream.owner.trailers_rejected(stream)
-        # the sin is this peer's: the other side only hears that the message was cut short
-        code = ErrorCode.CANCEL if self._serves else ErrorCode.INTERNAL_ERROR
-        self._drop(stream, Fault(self.side, Scope.STREAM, cause, code, event.why))
+        self._drop(stream, fault)
 
     def _on_goaway(self, event: GoAwayReceived) -> None:
         self._observer.goaway(self.side, Direction.RECEIVED, event.code)
         if self._serves:
             return  # a client's GOAWAY speaks of pushed streams; there are none
         self.away = True
-        why = f"upstream went away: {event.why}" if event.why else "upstream went away"
-        fault = Fault(self.side, Scope.STREAM, Cause.UPSTREAM_GOAWAY, ErrorCode.REFUSED_STREAM, why)
+        fault = blame.goaway(event.why)
         for stream in self._all():
             if stream.sid > event.last_sid:
                 self._drop(stream, fault)
-        self._changed()
+        self._host.connection_changed(self)
 
     def lost(self, fault: Fault) -> None:
         """The connection broke, or its socket closed: every stream on it is over."""
@@ -195,13 +187,19 @@ class Connection:
         self.turns.clear()
         self.closing = True
         self._tally.connections -= 1
-        self._changed()
+        self._host.connection_changed(self)
         self.nudge()
 
     def lost_socket(self, why: str) -> None:
         """The peer's socket closed."""
-        cause = GONE[self.side]
-        self.lost(Fault(self.side, Scope.CONNECTION, cause, ErrorCode.INTERNAL_ERROR, why))
+        self.lost(blame.gone(self.side, why))
+
+    def give_up(self, why: str) -> None:
+        """The peer does not end what it has begun to say: say GOAWAY, and close."""
+        code = ErrorCode.ENHANCE_YOUR_CALM
+        self.codec.goaway(self.codec.last_peer_sid, code, why)
+        self._observer.goaway(self.side, Direction.SENT, code)
+        self.lost(blame.slow(self.side, why))
 
     # -- to the peer ---------------------------------------------------------------------
 
@@ -284,6 +282,7 @@ class Connection:
         if stream.over:
             return
         self._note(stream, Initiator.PROXY, code, cause)
+        self.resets += 1
         self.codec.reset(stream.sid, code)
         self._forget(stream)
         self.nudge()
@@ -312,6 +311,11 @@ class Connection:
             self._goodbye.ask()
             self.nudge()
 
+    def refuse(self, code: ErrorCode, why: str) -> None:
+        """Take up none of the peer's streams: say why, and close."""
+        self._goodbye.refuse(code, why)
+        self.retire()
+
     def drain_finally(self) -> None:
         """Name the last stream that is taken, and close when all are over."""
         if self.fault is None and self._goodbye.name_last():
@@ -330,8 +334,7 @@ class Connection:
         return self._goodbye.asked and not self._goodbye.named
 
     def _close_when_idle(self) -> None:
-        done = self._goodbye.named if self._serves else self.away
-        if done and not len(self.streams):
+        if not len(self.streams) and (self._goodbye.named if self._serves else self.away):
             self.closing = True
 
     # -- streams that come and go --------------------------------------------------------
@@ -373,7 +376,7 @@ class Connection:
         self._tally.streams -= 1
         self.turns.leave(stream.drains)
         self._close_when_idle()
-        self._changed()
+        self._host.connection_changed(self)
 
     def _note(self, stream: Stream, initiator: Initiator, code: i64, cause: Cause) -> None:
         owner = stream.owner
@@ -381,9 +384,6 @@ class Connection:
         self._observer.stream_reset(self.side, initiator, code, progress, cause)
         if owner is not None:
             owner.reset_noted(stream, initiator, code, progress, cause)
-
-    def _changed(self) -> None:
-        self._host.connection_changed(self)
 
     def nudge(self) -> None:
         """Tell the rim that there is output, or an end; once until it has flushed."""

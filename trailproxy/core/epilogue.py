@@ -52,7 +52,8 @@ def epilogue(fault: Fault, asked: Request, head: Fields, on_failure: int) -> Epi
         status, fields = grpc_fields(fault)
         return Epilogue(Fields(fields), status)
     if on_failure == OnFailure.TRAILERS:
-        return Epilogue(Fields([Field(b"proxy-status", proxy_status(fault))]), "")
+        member = proxy_status(fault, behind_head=True)
+        return Epilogue(Fields([Field(b"proxy-status", member)]), "")
     return None
 
 

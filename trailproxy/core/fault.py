@@ -53,12 +53,14 @@ class Cause(StrEnum):
     TOTAL_TIMEOUT = "total_timeout"
     DEADLINE_EXCEEDED = "deadline_exceeded"  # the client's own, as grpc-timeout told it
     DRAIN_TIMEOUT = "drain_timeout"
+    FIELDS_TOO_LARGE = "fields_too_large"  # a head or trailers, more than the limits allow
     TRAILERS_TOO_LARGE = "trailers_too_large"  # more than the route allows
     DIGEST_MISMATCH = "digest_mismatch"  # the body is not what its sender says of it
     HOOK = "hook"  # a hook of the route wanted it so
     HOOK_FAILED = "hook_failed"  # a hook of the route raised
     STREAM_LIMIT = "stream_limit"  # more streams at once than we allow
     FLOOD = "flood"
+    HEAD_TIMEOUT = "head_timeout"  # a head, or another frame, that began and did not end
     NO_ROUTE = "no_route"
     DOT_SEGMENTS = "dot_segments"  # the path leads out of what routes can judge
     RETRIED = "retried"  # another attempt takes its place
@@ -67,6 +69,12 @@ class Cause(StrEnum):
     STREAM_OVER = "stream_over"  # something was said on a stream that could not take it
     WORKER_DIED = "worker_died"  # the process that had it in flight is gone
     INTERNAL = "internal"  # our own mistake
+
+
+class Refusal(StrEnum):
+    """Why a client's connection was refused, before any of its streams was taken up."""
+
+    CLIENT_NAME = "client_name"  # its certificate has none of the names that are let in
 
 
 #: What a peer's RST_STREAM, lost connection and broken rule are called on each side.

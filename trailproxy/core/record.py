@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, final
 
 from mypy_extensions import mypyc_attr
 
-from trailproxy.core.fault import Cause, Initiator, Side
+from trailproxy.core.fault import Cause, Initiator, Refusal, Side
 from trailproxy.core.message import Request
 
 if TYPE_CHECKING:
@@ -252,6 +252,10 @@ class Observer:
         """Note a GOAWAY, sent or received."""
         raise NotImplementedError
 
+    def connection_refused(self, listener: str, cause: Refusal) -> None:
+        """Note a client's connection that none of its streams was taken up from."""
+        raise NotImplementedError
+
     def connected(self, upstream: str, outcome: str) -> None:
         """Note a dial: `ok`, `refused`, `timeout`, `tls`, `dns`, `protocol` or `error`."""
         raise NotImplementedError
@@ -261,7 +265,7 @@ class Observer:
         raise NotImplementedError
 
     def endpoint_told(self, upstream: str, event: str) -> None:
-        """Note of an endpoint: `check_passed`, `check_failed`, `ejected` or `returned`."""
+        """Note `check_passed`, `check_failed`, `ejected`, `returned` or `relieved`."""
         raise NotImplementedError
 
     def load_reported(self, upstream: str, outcome: str) -> None:

@@ -45,6 +45,10 @@ _ANSWERS: Final = {
     Cause.UPSTREAM_GOAWAY: _Answer(503, grpc.UNAVAILABLE, "connection_terminated"),
     Cause.UPSTREAM_GONE: _Answer(502, grpc.UNAVAILABLE, "connection_terminated"),
     Cause.UPSTREAM_PROTOCOL: _Answer(502, grpc.INTERNAL, "http_protocol_error"),
+    Cause.HEAD_TIMEOUT: _Answer(504, grpc.UNAVAILABLE, "http_response_timeout"),
+    Cause.FIELDS_TOO_LARGE: _Answer(
+        502, grpc.RESOURCE_EXHAUSTED, "http_response_header_section_size"
+    ),
     Cause.DIGEST_MISMATCH: _Answer(400, grpc.DATA_LOSS, "http_request_error"),
     Cause.TRAILERS_TOO_LARGE: _Answer(431, grpc.RESOURCE_EXHAUSTED, "http_request_error"),
     Cause.HOOK_FAILED: _Answer(500, grpc.INTERNAL, "proxy_internal_error"),
@@ -62,9 +66,11 @@ def grpc_fields(fault: Fault) -> tuple[str, list[Field]]:
     return str(code), [Field(b"grpc-status", b"%d" % code), Field(b"grpc-message", message)]
 
 
-def proxy_status(fault: Fault) -> bytes:
+def proxy_status(fault: Fault, *, behind_head: bool = False) -> bytes:
     """Return the member of Proxy-Status that tells of a fault (RFC 9209)."""
     error = _ANSWERS.get(fault.cause, _DEFAULT).error
+    if behind_head and fault.cause is Cause.FIELDS_TOO_LARGE:
+        error = "http_response_trailer_section_size"
     return f'trailproxy; error={error}; details="{_quotable(fault.why)}"'.encode()
 
 

@@ -6,9 +6,11 @@ programs at the end of a stream; the relay passes below it, without a task.
 """
 
 import asyncio
+import math
 import re
 import ssl
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Final, cast, final
 
 from trailproxy.core.connection import Connection
@@ -27,7 +29,7 @@ _LARGE_READ: Final = 128 * 1024  # octets of a read behind which the next one wa
 _MOST_HEARD: Final = 1_000_000  # octets of such reads that share their writes
 _HIGH_WATER: Final = 256 * 1024  # octets in the socket's buffer before lanes wait
 _CONTROL_LIMIT: Final = 1024 * 1024  # octets of answers nobody reads before we stop reading too
-_PATIENCE_S: Final = 10  # for the preface, and for a peer that reads nothing and has no streams
+_PATIENCE_S: Final = 10  # for a peer that reads nothing and has no streams
 _LINGER_S: Final = 2  # for the peer to close its half, once we have closed ours
 _DRAIN_S: Final = 2  # for a client that does not answer the PING between our two GOAWAYs
 _HTTP1: Final = re.compile(rb"[A-Z]{3,20} (?:/|\*|https?:|[a-z0-9.-]+:[0-9])")
@@ -36,6 +38,17 @@ _HTTP1_ANSWER: Final = (
     b"HTTP/1.1 505 HTTP Version Not Supported\r\ncontent-type: text/plain\r\n"
     b"content-length: %d\r\nconnection: close\r\n\r\n%s" % (len(_HTTP1_TEXT), _HTTP1_TEXT)
 )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Patience:
+    """How long a peer may keep us waiting, in seconds."""
+
+    head_s: float = 10.0  # from the beginning of a preface, a head or another frame to its end
+    idle_s: float | None = 3600.0  # without a stream; None: for ever
+
+
+PATIENCE: Final = Patience()
 
 
 @final
@@ -51,6 +64,7 @@ class AsyncConnection:
         build: Callable[["AsyncConnection"], Connection],
         on_lost: Callable[["AsyncConnection"], None],
         tally: Tally,
+        patience: Patience = PATIENCE,
     ) -> None:
         """Prepare for a socket.
 
@@ -58,13 +72,22 @@ class AsyncConnection:
             build: makes the core connection once the socket, and so the peer, is known.
             on_lost: told once, when the socket is gone.
             tally: the counts of this side.
+            patience: how long the peer may keep us waiting.
         """
         self._build: Final = build
         self._on_lost: Final = on_lost
         self._tally: Final = tally
+        self._head_s: Final = math.ceil(patience.head_s)
+        self._idle_s: Final = 0 if patience.idle_s is None else math.ceil(patience.idle_s)
         self._loop: Final = asyncio.get_running_loop()
         self._first: bytes | None = None  # what has come of a client's preface; None: all
-        self._overdue = 0  # seconds that something has been waited for
+        # seconds that something has been waited for: the peer's next word or its leave, the end
+        # of what it has begun to say, and a stream
+        self._overdue = 0
+        self._dripping = 0
+        self._idle = 0
+        self._unfinished = 0  # what it has begun to say, as the codec calls it
+        self._latest = 0  # the last stream that was seen
         self._eof_sent = False
         self._secure = False  # TLS
         self.connected = False  # there is a socket
@@ -191,8 +214,45 @@ class AsyncConnection:
         self._overdue = self._overdue + 1 if stuck or draining or self._eof_sent else 0
         if draining and self._overdue >= _DRAIN_S:
             core.drain_finally()
-        elif self._overdue > (_LINGER_S if self._eof_sent else _PATIENCE_S):
+        elif self._overdue > self._most_overdue():
             self.transport.abort()
+        elif core.fault is None and not core.closing:
+            self._await_end()
+            self._await_stream()
+
+    def _most_overdue(self) -> int:
+        if self._eof_sent:
+            return _LINGER_S
+        return _PATIENCE_S if self.core.ready else self._head_s
+
+    def _await_end(self) -> None:
+        """Whatever the peer has begun to say has an end before long."""
+        # what we do not read has no end, and that is not the peer's doing
+        unfinished = self.core.codec.unfinished if self.transport.is_reading() else 0
+        if not unfinished or unfinished != self._unfinished:
+            self._unfinished = unfinished
+            self._dripping = 0
+            return
+        self._dripping += 1
+        if self._dripping >= self._head_s:
+            self.core.give_up(f"it has begun a frame, and not ended it within {self._head_s} s")
+
+    def _await_stream(self) -> None:
+        """A connection that nobody has used for long is let go, in good order."""
+        core = self.core
+        serves = core.side is Side.DOWNSTREAM
+        latest = core.codec.last_peer_sid if serves else core.codec.open_stream()
+        if len(core.streams) or latest != self._latest:
+            self._latest = latest
+            self._idle = 0
+            return
+        self._idle += 1
+        if self._idle != self._idle_s:
+            return
+        if serves:
+            core.drain()
+        else:
+            core.retire()
 
     # -- the awaitable face --------------------------------------------------------------
 

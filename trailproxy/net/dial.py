@@ -21,7 +21,7 @@ from trailproxy.net.connection import AsyncConnection
 from trailproxy.wire import Role, make_codec
 
 if TYPE_CHECKING:
-    from trailproxy.net.origin import OriginParams
+    from trailproxy.net.origin_params import OriginParams
 
 
 class DialError(Exception):
@@ -50,7 +50,7 @@ async def dial(
         codec = make_codec(params.codec, Role.CLIENT, params.wire)
         return Connection(codec, Side.UPSTREAM, host, observer, tally)
 
-    member = AsyncConnection(build, on_lost, tally)
+    member = AsyncConnection(build, on_lost, tally, params.patience)
     try:
         async with asyncio.timeout(params.connect_timeout_s):
             await _connect(member, address, params)

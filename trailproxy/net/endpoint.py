@@ -14,6 +14,8 @@ from trailproxy.net.connection import AsyncConnection
 
 _BACKOFF_FIRST_S: Final = 0.1
 _BACKOFF_MAX_S: Final = 3.0
+_EBB_S: Final = 30  # in which a burst of resets is forgotten
+_ANY_NUMBER: Final = 1 << 62
 
 _NEVER: Final = float("-inf")  # clock seconds
 
@@ -23,8 +25,10 @@ class Endpoint:
     """One address."""
 
     __slots__ = (
+        "_ebb",
         "_last",
         "_moment",
+        "_most_resets",
         "_window",
         "address",
         "connections",
@@ -46,10 +50,21 @@ class Endpoint:
         "weight",
     )
 
-    def __init__(self, address: Address, window: int, weight: int = 1) -> None:
-        """Prepare for connections that advertise a connection window of `window` octets."""
+    def __init__(
+        self, address: Address, window: int, weight: int = 1, most_resets: int = 0
+    ) -> None:
+        """Prepare.
+
+        Args:
+            address: where.
+            window: what its connections advertise as a connection window, in octets.
+            weight: its share.
+            most_resets: a connection that has sent so many rests; 0: none ever does.
+        """
         self.address: Final = address
         self._window: Final = window
+        self._most_resets: Final[i64] = most_resets or _ANY_NUMBER
+        self._ebb: Final[i64] = max(most_resets // _EBB_S, 1)  # resets a second
         self.weight = weight  # its share, beside the others', as it was configured
         self.label: Final = str(address)
         self.connections: Final[list[AsyncConnection]] = []  # that take streams
@@ -112,8 +127,20 @@ class Endpoint:
         core = member.core
         if not core.ready or core.away or len(core.streams) >= core.codec.max_streams:
             return False
+        if core.resets >= self._most_resets:
+            return False
         # slow readers may hold most of its window: others would stall with them
         return core.owed * 2 <= self._window
+
+    def weary(self) -> list[AsyncConnection]:
+        """Return the connections that rest: their peer might end them for one more reset."""
+        return [member for member in self.connections if member.core.resets >= self._most_resets]
+
+    def tick(self) -> None:
+        """A second has passed."""
+        for member in list(self.connections):
+            member.core.resets = max(member.core.resets - self._ebb, 0)
+            member.tick()
 
     @property
     def healthy(self) -> bool:

@@ -20,7 +20,7 @@ from trailproxy.wire.events import DataReceived, HeadReceived
 
 if TYPE_CHECKING:
     from trailproxy.net.endpoint import Endpoint
-    from trailproxy.net.origin import OriginParams
+    from trailproxy.net.origin_params import OriginParams
 
 _HEALTH: Final = "/grpc.health.v1.Health/Check"
 # grpc.health.v1.HealthCheckResponse{status: SERVING}

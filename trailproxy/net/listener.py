@@ -15,7 +15,7 @@ from trailproxy.core.connection import Connection
 from trailproxy.core.fault import Side
 from trailproxy.core.record import Observer, Tally
 from trailproxy.core.stream import Host
-from trailproxy.net.connection import AsyncConnection
+from trailproxy.net.connection import PATIENCE, AsyncConnection, Patience
 from trailproxy.net.tasks import spawn
 from trailproxy.wire import Role, WireParams, make_codec
 
@@ -35,6 +35,7 @@ class ListenParams:
     tls: ssl.SSLContext | None = None
     codec: str = "native"
     wire: WireParams = field(default_factory=WireParams)
+    patience: Patience = PATIENCE
 
 
 @final
@@ -132,7 +133,11 @@ class Listener:
         return self.address if self.address.is_unix else replace(self.address, port=self.port)
 
     def _accept(self) -> asyncio.Protocol:
-        return AsyncConnection(self._build, self._connections.discard, self._tally).as_protocol()
+        assert self._params is not None  # `serve` has set it before any connection could come
+        connection = AsyncConnection(
+            self._build, self._connections.discard, self._tally, self._params.patience
+        )
+        return connection.as_protocol()
 
     def _build(self, connection: AsyncConnection) -> Connection:
         params = self._params

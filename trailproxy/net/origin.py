@@ -5,8 +5,6 @@ is ready, or waits in one queue for the next one. Connections are dialled on
 demand, never for each request, and leave when the peer says so.
 """
 
-import ssl
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, final
 
@@ -17,43 +15,20 @@ from trailproxy.core.load_report import LoadReport
 from trailproxy.core.record import Observer, Record, Tally
 from trailproxy.core.stream import Stream
 from trailproxy.core.upstream import Tenant, Upstream
-from trailproxy.net.balance import Balance, KeyOf, source_of
+from trailproxy.net.balance import Balance
 from trailproxy.net.connection import AsyncConnection
 from trailproxy.net.dial import DialError, dial
 from trailproxy.net.endpoint import Endpoint
-from trailproxy.net.health import Checks, HealthParams
+from trailproxy.net.health import Checks
 from trailproxy.net.names import Names, Spot
-from trailproxy.net.outliers import OutlierParams, Outliers
+from trailproxy.net.origin_params import OriginParams
+from trailproxy.net.outliers import Outliers
 from trailproxy.net.tasks import spawn
-from trailproxy.net.weights import LoadParams, Weights
-from trailproxy.wire import WireParams
+from trailproxy.net.weights import Weights
 from trailproxy.wire.errors import ErrorCode
 from trailproxy.wire.fields import Fields
 
-
-@dataclass(frozen=True, kw_only=True)
-class OriginParams:
-    """What the connections to one upstream are like."""
-
-    name: str
-    spots: tuple[Spot, ...]  # names among them are resolved, and resolved again
-    balance: str = "least_request"  # or round_robin, hash
-    hash_by: KeyOf = source_of
-    panic: float = 0.5  # the part of endpoints that must be healthy for health to count
-    health: HealthParams | None = None
-    outliers: OutlierParams | None = None
-    load: LoadParams | None = None  # None: load reports are fields like any other
-    tls: ssl.SSLContext | None = None
-    server_name: str | None = None  # None: the endpoint's own host
-    connect_timeout_s: float = 5.0  # socket, TLS and the peer's SETTINGS together
-    max_connections: int = 8  # to one endpoint
-    max_streams: int | None = None  # to all endpoints
-    queue_limit: int = 4096  # tenants that wait for a slot
-    queue_timeout_s: float = 10.0
-    resolve_interval_s: float = 30.0  # at the latest
-    dns_servers: tuple[str, ...] = ()  # none: the system's
-    codec: str = "native"
-    wire: WireParams = field(default_factory=WireParams)
+_FIRST_SID: Final = 1
 
 
 @final
@@ -85,7 +60,8 @@ class Origin(Upstream):
         self.attentive = params.outliers is not None
         self.reads_load = params.load is not None
         self._queue: Final[dict[Tenant, float]] = {}  # until when, in clock seconds; in this order
-        self._retiring: Final[set[AsyncConnection]] = set()
+        # that finish what they have; and of those that others relieve, whose they were
+        self._retiring: Final[dict[AsyncConnection, Endpoint | None]] = {}
         self._unresolved = False
         self._retired = False
         self._started = False
@@ -125,7 +101,10 @@ class Origin(Upstream):
 
     def _is_full(self) -> bool:
         most = self.params.max_streams
-        return most is not None and sum([e.streams for e in self._endpoints]) >= most
+        if most is None:
+            return False
+        finishing = sum([len(member.core.streams) for member in self._retiring])
+        return finishing + sum([e.streams for e in self._endpoints]) >= most
 
     def cancel(self, tenant: Tenant) -> None:
         """The tenant waits no more; one that does not wait is no error."""
@@ -172,11 +151,29 @@ class Origin(Upstream):
                 if member.core is connection:
                     endpoint.connections.remove(member)
                     self._let_finish(member)
+                    if connection.codec.open_stream() == _FIRST_SID:
+                        # of no use to anybody: who goes away at once is not dialled at once
+                        endpoint.failed(self._clock.time())
                     return
 
-    def _let_finish(self, member: AsyncConnection) -> None:
-        self._retiring.add(member)
+    def _let_finish(self, member: AsyncConnection, relieved: Endpoint | None = None) -> None:
+        self._retiring[member] = relieved
         member.core.retire()
+
+    def _relieve(self, endpoint: Endpoint) -> None:
+        """Let others take the places of connections that rest.
+
+        Servers end a connection for resets in masses, with everybody's streams on it, and
+        a client can have us send as many as it cancels. It must not have us dial as often,
+        either: of those that finish, there are never more than may serve.
+        """
+        for member in endpoint.weary():
+            finishing = sum([each is endpoint for each in self._retiring.values()])
+            if finishing >= self.params.max_connections:
+                return
+            endpoint.connections.remove(member)
+            self._let_finish(member, endpoint)
+            self._observer.endpoint_told(self.name, "relieved")
 
     def _let_all_finish(self, endpoint: Endpoint) -> None:
         for member in list(endpoint.connections):
@@ -184,10 +181,11 @@ class Origin(Upstream):
             self._let_finish(member)
 
     def _lost(self, member: AsyncConnection) -> None:
-        self._retiring.discard(member)
+        self._retiring.pop(member, None)
         for endpoint in self._endpoints:
             if member in endpoint.connections:
                 endpoint.connections.remove(member)
+        self._dial_for_next()  # there may be room for another now
 
     # -- dialling ------------------------------------------------------------------------
 
@@ -200,6 +198,7 @@ class Origin(Upstream):
         for endpoint in self._endpoints:
             if endpoint.dialling or (endpoint is not wanted and endpoint.connections):
                 continue
+            self._relieve(endpoint)
             if len(endpoint.connections) >= self.params.max_connections:
                 continue
             endpoint.dialling = True
@@ -267,7 +266,9 @@ class Origin(Upstream):
         window = self.params.wire.connection_window
         self._endpoints = []
         for spot in {spot.address: spot for spot in spots}.values():
-            endpoint = known.pop(spot.address, None) or Endpoint(spot.address, window)
+            endpoint = known.pop(spot.address, None)
+            if endpoint is None:
+                endpoint = Endpoint(spot.address, window, most_resets=self.params.max_resets)
             endpoint.weigh(spot.weight, endpoint.factor)
             self._endpoints.append(endpoint)
         for endpoint in known.values():
@@ -342,10 +343,15 @@ class Origin(Upstream):
         if self._weights is not None and self._weights.update(self._endpoints):
             self._balance.reweigh()
         for endpoint in self._endpoints:
+            endpoint.tick()
             for member in list(endpoint.connections):
-                member.tick()
+                if member.core.away:
+                    self._put_away(member.core)  # nobody has used it for long
         for member in list(self._retiring):
             member.tick()
+        if self._queue:
+            self._serve_queue()  # connections may have rested enough
+            self._dial_for_next()
 
     def retire(self) -> None:
         """Serve those who wait, let what is in flight finish, then close."""

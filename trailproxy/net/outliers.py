@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, final
 
 from trailproxy.core.clock import Clock
-from trailproxy.core.fault import Cause
+from trailproxy.core.fault import Cause, Side
 from trailproxy.core.record import Record
 
 if TYPE_CHECKING:
@@ -20,6 +20,8 @@ _FAILURES: Final = frozenset(
         Cause.UPSTREAM_RESET,
         Cause.UPSTREAM_GONE,
         Cause.UPSTREAM_PROTOCOL,
+        Cause.FIELDS_TOO_LARGE,
+        Cause.HEAD_TIMEOUT,
         Cause.RESPONSE_HEAD_TIMEOUT,
         Cause.DEADLINE_EXCEEDED,
     }
@@ -43,7 +45,7 @@ class OutlierParams:
 def failed(record: Record) -> bool:
     """Tell whether an exchange failed through its endpoint's fault."""
     if record.dropped is not None:
-        return record.dropped in _FAILURES
+        return record.dropped_side is not Side.DOWNSTREAM and record.dropped in _FAILURES
     return record.status >= _SERVER_ERROR or record.grpc_status in _FAILING_STATUSES
 
 

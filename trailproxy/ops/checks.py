@@ -30,6 +30,7 @@ _MAX_WINDOW: Final = Size(2**31 - 1)  # RFC 9113 section 6.9.1
 _FIRST_WINDOW: Final = Size(65_535)  # what a connection begins with; it cannot shrink
 _KIB: Final = Size(1024)
 
+_TICK_S: Final = 1.0  # how often connections are looked at
 _MIN_RESOLVE_S: Final = 1.0
 _MIN_CHECK_S: Final = 0.1
 
@@ -252,6 +253,10 @@ def _limits(settings: "Settings") -> Iterator[Complaint]:
     for key, (low, value) in ranges.items():
         if not low <= value <= _MAX_WINDOW:
             yield ("limits", key), f"must be from {low} to {_MAX_WINDOW}, not {value}"
+    if limits.head_timeout < _TICK_S:
+        yield ("limits", "head_timeout"), "must be 1s or longer"
+    if 0 < limits.idle_timeout < _TICK_S:
+        yield ("limits", "idle_timeout"), "must be 1s or longer, or 0s"
     if _FIRST_WINDOW <= limits.connection_window < limits.stream_window:
         sizes = f"{limits.connection_window} is less than stream_window, {limits.stream_window}"
         yield ("limits", "connection_window"), f"{sizes}: one stream could not fill its window"

@@ -8,6 +8,8 @@ from trailproxy.core.record import Record
 _ELSE: Final = "LR"  # what we ended ourselves, for a reason Envoy does not have
 _RETRIED: Final = "URX"
 
+#: What a peer of either side can do; Envoy has a word for each side.
+BY_SIDE: Final = frozenset({Cause.FIELDS_TOO_LARGE, Cause.FLOOD, Cause.HEAD_TIMEOUT})
 #: The flag of each cause that a peer or a limit gives; what both sides can do is told by side.
 FLAGS: Final[dict[Cause, str]] = {
     Cause.CLIENT_RESET: "DR",
@@ -37,7 +39,7 @@ def flags_of(record: Record) -> str:
     if cause is None:
         # who is refused and not dropped had no route
         return FLAGS[Cause.NO_ROUTE] if record.answered and record.why else ""
-    if cause is Cause.FLOOD:
+    if cause in BY_SIDE:
         cause = PROTOCOL[record.dropped_side or Side.DOWNSTREAM]
     flag = FLAGS.get(cause, _ELSE)
     return f"{flag},{_RETRIED}" if record.attempts > 1 and cause in UNPROCESSED else flag

@@ -36,7 +36,15 @@ _GRPC: Final = {
     "internal": b"13",
     "unavailable": b"14",
 }
-_RESETS: Final = frozenset({Cause.UPSTREAM_RESET, Cause.UPSTREAM_GONE, Cause.UPSTREAM_PROTOCOL})
+_RESETS: Final = frozenset(
+    {
+        Cause.UPSTREAM_RESET,
+        Cause.UPSTREAM_GONE,
+        Cause.UPSTREAM_PROTOCOL,
+        Cause.FIELDS_TOO_LARGE,
+        Cause.HEAD_TIMEOUT,
+    }
+)
 _LATE: Final = frozenset({Cause.RESPONSE_HEAD_TIMEOUT})
 _CAUSES: Final[dict[str, frozenset[Cause]]] = {
     "5xx": _RESETS | _LATE,

@@ -97,6 +97,19 @@ class Limits(Section, frozen=True, kw_only=True):
     max_header_list: Annotated[
         Size, doc("One head or trailer section, as RFC 9113 section 6.5.2 counts; 1KiB at least.")
     ] = default(Size(64 * 1024))
+    max_header_fields: Annotated[
+        int, count("Fields in one head or trailer section.", 16, 100_000)
+    ] = 512
+    head_timeout: Annotated[
+        Duration,
+        doc(
+            "From the first octet of a head, or of a frame other than body, to its last, and for a "
+            "client's first words; 1s at least."
+        ),
+    ] = default(Duration(10))
+    idle_timeout: Annotated[
+        Duration, doc("How long a connection may have no stream; 1s at least. 0s: for ever.")
+    ] = default(Duration(3600))
 
 
 class Settings(Section, frozen=True, kw_only=True):

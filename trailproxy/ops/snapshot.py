@@ -40,6 +40,7 @@ def wire_params(limits: Limits) -> WireParams:
         stream_window=int(limits.stream_window),
         connection_window=int(limits.connection_window),
         max_header_list=int(limits.max_header_list),
+        max_header_fields=limits.max_header_fields,
     )
 
 

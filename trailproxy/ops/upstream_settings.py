@@ -160,6 +160,15 @@ class UpstreamSettings(Section, frozen=True, kw_only=True):
         Duration, doc("For the socket, TLS and the peer's SETTINGS together.")
     ] = default(Duration(5))
     max_connections: Annotated[int, count("Connections to one endpoint.", 1, 10_000)] = 8
+    max_resets: Annotated[
+        int,
+        count(
+            "Streams that one connection may reset in a burst, and as many again in 30s, before "
+            "it rests and another takes its place. 0: any number.",
+            0,
+            1_000_000,
+        ),
+    ] = 250
     max_streams: Annotated[
         Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] | None,
         msgspec.Meta(

@@ -44,13 +44,22 @@ class Role(Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class WireParams:
-    """The limits one endpoint sets its peer, in octets and streams."""
+    """The limits one endpoint sets its peer, in octets, fields and streams."""
 
     max_concurrent_streams: int = 250  # streams the peer may have open at once
     stream_window: int = 256 * 1024  # body octets that may wait for one stream
     connection_window: int = 4 * 1024 * 1024  # the same, for all streams together
     max_header_list: int = 64 * 1024  # one field section, as RFC 9113 section 6.5.2 counts
+    max_header_fields: int = 512  # in one field section
     max_frame_size: int = 16 * 1024  # RFC 9113 section 6.5.2
+
+    def excess(self, fields: Fields) -> str:
+        """Say why a field section is too large, or return an empty string."""
+        if fields.size > self.max_header_list:
+            return f"field section of {fields.size} octets, the limit is {self.max_header_list}"
+        if len(fields.items) > self.max_header_fields:
+            return f"{len(fields.items)} fields in a section, the limit is {self.max_header_fields}"
+        return ""
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -120,6 +129,16 @@ class Codec:
         """A second has passed: let the peer's flood allowances recover.
 
         The codec has no clock; its owner has.
+        """
+        raise NotImplementedError
+
+    @property
+    def unfinished(self) -> i64:
+        """What the peer has begun to say and not ended, by a number; 0 if there is nothing.
+
+        It is the same number as long as it is the same field block, or the same frame. A
+        frame of body does not count while its stream is open, whose owner watches it; nor
+        does one that may be body, while any stream is.
         """
         raise NotImplementedError
 

@@ -43,10 +43,12 @@ class Inbound:
     __slots__ = (
         "_block",
         "_block_end",
+        "_block_number",
         "_block_selfish",
         "_block_sid",
         "_control",
         "_decoder",
+        "_heard",
         "_max_block",
         "_params",
         "_preface_left",
@@ -65,9 +67,11 @@ class Inbound:
         self._max_block: Final[i64] = 4 * params.max_header_list + 64 * 1024
         self._decoder: Final = Decoder(self._max_block)
         self._preface_left = _NOTHING if standing.streams.client else PREFACE
+        self._heard: i64 = 0  # octets, from the first on
         self._rest = _NOTHING  # octets that are no whole frame yet
         self._block: list[bytes] = []  # fragments of a field block without its end
         self._block_sid: i64 = 0  # its stream; 0: there is none
+        self._block_number: i64 = 0  # how many of them there were
         self._block_end = False
         self._block_selfish = False
 
@@ -80,6 +84,7 @@ class Inbound:
         if standing.broken:
             return events
         standing.events = events
+        self._heard += len(data)
         if self._preface_left:
             data = self._take_preface(data)
         start: i64 = 0
@@ -114,6 +119,19 @@ class Inbound:
             self._on_frame(head >> 32 & 0xFF, head >> 24 & 0xFF, sid, data, start, end)
             position = end
         self._rest = data[position:] if position < size and not standing.broken else _NOTHING
+
+    def unfinished(self) -> i64:
+        """Return what the peer has begun to say and not ended, see `Codec.unfinished`."""
+        if self._block_sid:
+            return -self._block_number
+        rest = self._rest
+        size: i64 = len(rest)
+        if size < HEAD:
+            watched = size == 0 or len(self._streams.live) > 0
+        else:
+            sid = number_at(rest, 5) & MAX_SID
+            watched = rest[3] == DATA and self._streams.find(sid) is not None
+        return 0 if watched else self._heard - size + 1  # where the frame begins
 
     def _take_preface(self, data: bytes) -> bytes:
         expected = self._preface_left
@@ -201,6 +219,7 @@ class Inbound:
             self._on_block(sid, block, flags & END_STREAM != 0, selfish)
             return
         self._block_sid = sid
+        self._block_number += 1
         self._block_end = flags & END_STREAM != 0
         self._block_selfish = selfish
         self._block = [block]
@@ -233,9 +252,8 @@ class Inbound:
             self._standing.sin(stream, ErrorCode.STREAM_CLOSED, why, False)
             return
         trailers = stream.head_came
-        limit = self._params.max_header_list
-        if fields.size > limit:
-            why = f"field section of {fields.size} octets, the limit is {limit}"
+        why = self._params.excess(fields)
+        if why:
             self._standing.sin(stream, ErrorCode.ENHANCE_YOUR_CALM, why, trailers)
             return
         why = "the stream depends on itself" if selfish else ""

@@ -169,6 +169,11 @@ class NativeCodec(Codec):
         self._standing.allowance.replenish()
 
     @property
+    def unfinished(self) -> i64:
+        """What the peer has begun to say and not ended, by a number; 0 if there is nothing."""
+        return self._inbound.unfinished()
+
+    @property
     def max_streams(self) -> i64:
         """How many streams the peer lets us have open at once."""
         return self._control.max_streams

@@ -116,6 +116,11 @@ class H2Codec(Codec):
         self._inbound.allowance.replenish()
 
     @property
+    def unfinished(self) -> int:
+        """What the peer has begun to say and not ended, by a number; 0 if there is nothing."""
+        return self._inbound.unfinished()
+
+    @property
     def max_streams(self) -> int:
         """How many streams the peer lets us have open at once."""
         return self._h2.remote_settings.max_concurrent_streams

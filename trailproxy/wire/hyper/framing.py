@@ -4,13 +4,14 @@ hyperframe reads the frames. The preface, the sizes and the order of frames are
 held to here, so that what a frame then costs is decided a stream at a time.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final, final
 
 from hyperframe.exceptions import HyperframeError, InvalidFrameError
 from hyperframe.frame import (
     AltSvcFrame,
     ContinuationFrame,
+    DataFrame,
     Frame,
     HeadersFrame,
     PriorityFrame,
@@ -18,7 +19,7 @@ from hyperframe.frame import (
     WindowUpdateFrame,
 )
 
-from trailproxy.wire.codec import PREFACE
+from trailproxy.wire.codec import MAX_SID, PREFACE
 from trailproxy.wire.errors import ErrorCode
 
 _HEAD: Final = 9  # octets
@@ -43,8 +44,10 @@ class FrameReader:
         self._max_block: Final = max_block
         self._preface_left = b"" if client else PREFACE
         self._settings_came = False
+        self._heard = 0  # octets, from the first on
         self._rest = b""  # octets that are no whole frame yet
         self._block: HeadersFrame | None = None  # a field block without its end
+        self._block_number = 0  # how many of them there were
         self._fragments: list[bytes] = []
 
     def feed(self, data: bytes) -> Iterator[tuple[Frame, bytes]]:
@@ -57,6 +60,7 @@ class FrameReader:
         Raises:
             FramingError: the connection is broken.
         """
+        self._heard += len(data)
         if self._preface_left:
             data = self._take_preface(data)
         octets = self._rest + data if self._rest else data
@@ -75,6 +79,18 @@ class FrameReader:
             if whole is not None:
                 yield whole, payload
         self._rest = octets[position:]
+
+    def unfinished(self, streams: Mapping[int, object]) -> int:
+        """Return what has begun and not ended, see `Codec.unfinished`; `streams` are open."""
+        if self._block is not None:
+            return -self._block_number
+        rest = self._rest
+        if len(rest) < _HEAD:
+            watched = not rest or bool(streams)
+        else:
+            sid = int.from_bytes(rest[5:9], "big") & MAX_SID
+            watched = rest[3] == DataFrame.type and sid in streams
+        return 0 if watched else self._heard - len(rest) + 1  # where the frame begins
 
     def _take_preface(self, data: bytes) -> bytes:
         expected = self._preface_left
@@ -113,6 +129,7 @@ class FrameReader:
             if not isinstance(frame, HeadersFrame) or "END_HEADERS" in frame.flags:
                 return frame
             self._block = frame
+            self._block_number += 1
             self._fragments = [frame.data]
             return None
         if not isinstance(frame, ContinuationFrame) or frame.stream_id != block.stream_id:

@@ -135,11 +135,10 @@ class Inbound:
             return
         except ProtocolError as error:
             why = str(error)
-        limit = self._params.max_header_list
+        excess = self._params.excess(fields)
         code = ErrorCode.PROTOCOL_ERROR
-        if fields.size > limit:
-            code = ErrorCode.ENHANCE_YOUR_CALM
-            why = f"field section of {fields.size} octets, the limit is {limit}"
+        if excess:
+            code, why = ErrorCode.ENHANCE_YOUR_CALM, excess
         elif "PRIORITY" in frame.flags and frame.depends_on == sid:
             why = "the stream depends on itself"
         why = why or ledger.fields_fault(fields, end)
@@ -311,6 +310,10 @@ class Inbound:
             self._sin(sid, code, why)
         else:
             self._break(code, why)
+
+    def unfinished(self) -> int:
+        """Return what the peer has begun to say and not ended, see `Codec.unfinished`."""
+        return self._reader.unfinished(self._h2.streams)
 
     @property
     def last_taken(self) -> int:
