@@ -154,6 +154,15 @@ def test_trailers_behind_the_answer_to_head_are_not_looked_at() -> None:
     assert table.notes.digests[Direction.RESPONSE, "mismatch"] == 0
 
 
+def test_empty_data_behind_the_answer_to_head_is_not_looked_at() -> None:
+    table = _checking()
+    table.client.opens(request("HEAD", end=True))
+    table.server.says(head(200, content_digest=_told("sha-256")), data(b""), data(b"", end=True))
+    table.client.hears(head(200, content_digest=_told("sha-256")), data(b"", end=True))
+    table.is_clean()
+    assert not table.notes.digests[Direction.RESPONSE, "mismatch"]
+
+
 def test_parameters_have_no_meaning() -> None:
     field = Fields.of([("content-digest", "sha-256=:AAAA:;q=1, sha-512=:BBBB:")])
     assert [claim.algorithm for claim in claims_in(field, whole=True)] == [b"sha-256", b"sha-512"]

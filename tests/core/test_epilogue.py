@@ -185,6 +185,16 @@ def test_what_could_be_misread_is_reset(asks: Head, answers: Head) -> None:
     table.is_clean()
 
 
+@pytest.mark.parametrize("status", [204, 304])
+def test_what_has_no_trailers_is_reset(status: int) -> None:
+    table = Table()
+    answers = head(status, content_type="application/grpc")
+    table.client.opens(grpc_request(end=True))
+    table.server.says(answers, reset(ErrorCode.CANCEL))
+    table.client.hears(answers, reset(ErrorCode.CANCEL))
+    table.is_clean()
+
+
 def test_a_route_that_wants_resets_gets_them() -> None:
     table = Table(handling=Handling(on_failure=OnFailure.RESET))
     table.client.opens(grpc_request(end=True))

@@ -1,6 +1,8 @@
 """Those who look at the messages of an exchange, and their order."""
 
-from tests.support.parts import data, head, request, trailers
+import pytest
+
+from tests.support.parts import Head, Said, data, head, request, trailers
 from tests.support.table import Table
 from trailproxy.core.inspection import Inspector, Interest, Policy
 from trailproxy.core.record import Direction, Record
@@ -38,6 +40,49 @@ def test_one_that_only_looks_at_trailers_does_not_hold_an_end_back() -> None:
     table.server.says(head(200), data(b"y", end=True))
     table.client.hears(head(200), data(b"y", end=True))
     table.is_clean()
+
+
+class Adds(Inspector):
+    """Adds trailers to every message, whether it came with some or not."""
+
+    def interests(self) -> int:
+        return Interest.REQUEST_END | Interest.RESPONSE_END
+
+    def trailers(self, record: Record, direction: Direction, trailers: Fields) -> Fields:
+        return Fields([*trailers.items, Field(b"added", b"1")])
+
+
+@pytest.mark.parametrize(
+    ("method", "status"), [("HEAD", 200), ("GET", 204), ("GET", 304)], ids=["HEAD", "204", "304"]
+)
+@pytest.mark.parametrize("end", [data(b"", end=True), trailers(x="1")], ids=["data", "trailers"])
+def test_nothing_is_added_to_a_response_that_has_no_trailers(
+    method: str, status: int, end: Said
+) -> None:
+    table = Table(handling=Handling(policy=Policy([Adds()])))
+    table.client.opens(request(method, end=True))
+    table.server.says(head(status), end)
+    table.client.hears(head(status), data(b"", end=True))
+    table.is_clean()
+
+
+CONNECT = Head(((":method", "CONNECT"), (":authority", "a:1")))
+
+
+def test_nothing_is_added_to_a_tunnel() -> None:
+    table = Table(handling=Handling(policy=Policy([Adds()])))
+    table.client.opens(CONNECT, data(b"x", end=True))
+    table.server.hears(CONNECT, data(b"x"), data(b"", end=True))
+    table.server.says(head(200), data(b"y", end=True))
+    table.client.hears(head(200), data(b"y"), data(b"", end=True))
+    table.is_clean()
+
+
+def test_a_tunnel_that_was_refused_ends_as_any_response() -> None:
+    table = Table(handling=Handling(policy=Policy([Adds()])))
+    table.client.opens(CONNECT)
+    table.server.says(head(503), data(b"no", end=True))
+    table.client.hears(head(503), data(b"no"), trailers(added="1"))
 
 
 class Weighs(Inspector):

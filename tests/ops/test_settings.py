@@ -278,7 +278,18 @@ def test_an_alias_that_holds_itself():
 
 
 def test_lists_in_lists_without_end():
-    assert refusal("- " * 3000) == "t.yaml: values are nested too deeply"
+    where = "not valid YAML at column {}: values are nested too deeply"
+    assert refusal("- " * 3000) == f"t.yaml:1: {where.format(68)}"
+    assert refusal("{a: " * 3000) == f"t.yaml:1: {where.format(134)}"
+    assert refusal("[\n" * 3000) == f"t.yaml:34: {where.format(2)}"
+
+
+@pytest.mark.parametrize(
+    "text", ['"\\U00110000": 1', '"\\UFFFFFFFF": 1', "%YAML 1." + "9" * 5000 + "\n---\na: 1"]
+)
+def test_a_number_that_yaml_cannot_take(text):
+    assert refusal("# a comment\n" + text).endswith("found a number that is too large")
+    assert refusal("# a comment\n" + text).startswith("t.yaml:2: not valid YAML at column ")
 
 
 def test_aliases_that_unfold_without_bound():

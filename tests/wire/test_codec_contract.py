@@ -300,6 +300,14 @@ FATAL = {
     "padding without its length": (frames.raw(0, 8, 1, b""), ErrorCode.FRAME_SIZE_ERROR),
     "HEADERS on stream 0": (frames.raw(1, 5, 0, b"\x82"), ErrorCode.PROTOCOL_ERROR),
     "HEADERS with half a priority": (frames.raw(1, 0x25, 1, b"xxx"), ErrorCode.FRAME_SIZE_ERROR),
+    "HEADERS with padding in place of a priority": (
+        frames.raw(1, 0x2D, 1, b"\x03" + bytes(7)),
+        ErrorCode.FRAME_SIZE_ERROR,
+    ),
+    "HEADERS padded without its length": (
+        frames.raw(1, 0x0D, 1, b""),
+        ErrorCode.FRAME_SIZE_ERROR,
+    ),
     "HEADERS of padding": (frames.raw(1, 0x0D, 1, b"\x05x"), ErrorCode.PROTOCOL_ERROR),
     "PUSH_PROMISE": (frames.raw(5, 4, 1, b"\0\0\0\2"), ErrorCode.PROTOCOL_ERROR),
     "PRIORITY on itself": (frames.priority(1, depends=1), ErrorCode.PROTOCOL_ERROR),

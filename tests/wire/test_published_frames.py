@@ -15,6 +15,7 @@ from trailproxy.wire.events import (
     DataReceived,
     GoAwayReceived,
     HeadReceived,
+    TrailersReceived,
     WindowOpened,
 )
 from trailproxy.wire.fields import Fields
@@ -118,6 +119,13 @@ def test_a_head_may_be_padded_and_carry_a_priority(server: Seat, flags: int) -> 
         payload = b"\4" + payload + bytes(4)
     events = server.heads(frames.raw(1, flags | 5, 1, payload))
     assert events == [HeadReceived(1, Fields.of(GET), end=True)]
+
+
+@pytest.mark.parametrize("payload", [b"\0", b"\4\0\0\0\0", b"\xff" + bytes(255)])
+def test_trailers_may_be_all_padding(server: Seat, payload: bytes) -> None:
+    """RFC 9113 section 6.2 forbids only more padding than the frame has room for."""
+    server.hear(server.scribe.headers(1, POST))
+    assert server.heads(frames.raw(1, 0x0D, 1, payload)) == [TrailersReceived(1, Fields([]))]
 
 
 UNDECODABLE = {

@@ -8,6 +8,7 @@ from typing import Final, final
 from trailproxy.core.fault import Cause
 from trailproxy.core.lane import Lane
 from trailproxy.core.record import (
+    REQUEST,
     RESPONSE,
     TRAILERS,
     Direction,
@@ -65,6 +66,13 @@ class TrailerBooks:
     ) -> None:
         """Tell the observer of one section."""
         self._observer.trailers(direction, outcome, record.route, cause)
+
+
+def has_none(record: Record, direction: Direction) -> bool:
+    """Whether a message can have no trailers, whatever a route would add to it."""
+    if record.method == "CONNECT":  # a tunnel has DATA only (RFC 9113 section 8.5)
+        return direction is REQUEST or 200 <= record.status < 300
+    return direction is RESPONSE and _ends_at_head(record)
 
 
 def _ends_at_head(record: Record) -> bool:

@@ -187,7 +187,8 @@ class _Check(Inspector):
         self._resets: Final = resets
         self._to_head: Final = asked.method == "HEAD"  # no body follows
         self._heads: Final[dict[Direction, Fields]] = {}
-        self._hashes: Final[dict[Direction, dict[bytes, Hash]]] = {}
+        # of a response nothing is expected before its head says that a body may follow
+        self._hashes: Final[dict[Direction, dict[bytes, Hash]]] = {RESPONSE: {}}
         self._expect(REQUEST, asked.relayed)
 
     def _expect(self, direction: Direction, head: Fields) -> None:
@@ -216,9 +217,9 @@ class _Check(Inspector):
         Raises:
             Halt: a digest is another one, and the route wants a reset.
         """
-        if direction not in self._hashes:
-            return trailers
         hashes = self._hashes[direction]
+        if not hashes:
+            return trailers
         whole = direction is REQUEST or record.status == 200
         claims = claims_in(self._heads[direction], whole=whole) + claims_in(trailers, whole=whole)
         known = [claim for claim in claims if claim.algorithm in hashes]

@@ -65,6 +65,8 @@ def _takes_trailers(asked: Request, head: Fields) -> bool:
     """Tell whether trailers may follow, and cannot be overlooked.
 
     Whoever reads a body by its announced length would not look behind it; what follows
-    CONNECT (RFC 9113 section 8.5) or HEAD has no trailers.
+    CONNECT (RFC 9113 section 8.5) or HEAD has no trailers, nor has a 204 or 304.
     """
-    return head.content_length == NO_LENGTH and asked.method not in ("CONNECT", "HEAD")
+    if asked.method in ("CONNECT", "HEAD") or head.status in (204, 304):
+        return False
+    return head.content_length == NO_LENGTH

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, final
 from mypy_extensions import i64
 
 from trailproxy.core import matrix
+from trailproxy.core.books import has_none
 from trailproxy.core.epilogue import announce
 from trailproxy.core.fault import Cause, Fault, Initiator, Side, ours
 from trailproxy.core.grpc import with_timeout
@@ -233,9 +234,10 @@ class Exchange(Tenant):
         return self._close(lane, Fields([]))
 
     def _close(self, lane: Lane, trailers: Fields) -> Fields:
-        if self._inspection is None:
+        direction = self._direction(lane)
+        if self._inspection is None or has_none(self.record, direction):
             return trailers
-        return self._inspection.trailers(lane, self._direction(lane), trailers)
+        return self._inspection.trailers(lane, direction, trailers)
 
     def halt(self, fault: Fault, reply: Reply | None = None) -> None:
         """A policy wants no more of it."""

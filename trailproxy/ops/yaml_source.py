@@ -56,15 +56,13 @@ def read(text: str, name: str, environ: Mapping[str, str]) -> Source:
     """
     reader = _Reader(environ)
     try:
-        root = yaml.compose(text, Loader=_Loader)
+        root = _compose(text)
         if root is None:
             raise SettingsError((Problem("", 0, "the file is empty"),), name)
         reader.lines[()] = _line(root)
         data = reader.value(root, ())
     except yaml.YAMLError as error:
         raise SettingsError((_syntax_problem(error, text),), name) from error
-    except RecursionError as error:
-        raise SettingsError((Problem("", 0, "values are nested too deeply"),), name) from error
     except _TooMuchError as error:
         raise SettingsError((error.problem,), name) from error
     if reader.problems:
@@ -77,6 +75,26 @@ class _Loader(yaml.SafeLoader):
 
     def resolve(self, kind: Any, value: Any, implicit: Any) -> str:
         return ""
+
+    def fetch_more_tokens(self) -> None:
+        # what is open is looked at for each token: deep nesting would take squared time
+        if self.flow_level + len(self.indents) > _MAX_DEPTH + 1:
+            raise yaml.MarkedYAMLError(
+                problem="values are nested too deeply", problem_mark=self.get_mark()
+            )
+        super().fetch_more_tokens()
+
+
+def _compose(text: str) -> yaml.Node | None:
+    loader = _Loader(text)
+    try:
+        return loader.get_single_node()
+    except (ValueError, OverflowError) as error:  # PyYAML believes any "\U" and %YAML
+        raise yaml.MarkedYAMLError(
+            problem="found a number that is too large", problem_mark=loader.get_mark()
+        ) from error
+    finally:
+        loader.dispose()
 
 
 class _TooMuchError(Exception):

@@ -23,6 +23,7 @@ from trailproxy.wire.codec import MAX_SID, PREFACE
 from trailproxy.wire.errors import ErrorCode
 
 _HEAD: Final = 9  # octets
+_PADDED: Final = 0x08
 _FRAGMENT_LIMIT: Final = 64  # HEADERS and CONTINUATION frames in one field block
 
 
@@ -105,6 +106,8 @@ class FrameReader:
         if head[3] == SettingsFrame.type and head[4] & 1 and payload:
             # hyperframe calls it a protocol error (section 6.5)
             raise FramingError(ErrorCode.FRAME_SIZE_ERROR, "an acknowledgement with settings")
+        if head[3] == HeadersFrame.type and head[4] & _PADDED:
+            head, payload = _unpadded(head, payload)
         try:
             frame, _ = Frame.parse_frame_header(memoryview(head))
             if not isinstance(frame, PriorityFrame | WindowUpdateFrame | AltSvcFrame):
@@ -143,3 +146,19 @@ class FrameReader:
         block.data = b"".join(fragments)
         self._block, self._fragments = None, []
         return block
+
+
+def _unpadded(head: bytes, payload: bytes) -> tuple[bytes, bytes]:
+    """Return HEADERS without its padding (RFC 9113 section 6.2).
+
+    hyperframe does not take one that is nothing but padding, and takes padding that
+    reaches into a priority.
+    """
+    if not payload:
+        why = "a padded frame without its padding's length"
+        raise FramingError(ErrorCode.FRAME_SIZE_ERROR, why)
+    end = len(payload) - payload[0]
+    if end < 1:
+        raise FramingError(ErrorCode.PROTOCOL_ERROR, "padding as long as its frame")
+    flags = bytes([head[4] & ~_PADDED])
+    return head[:4] + flags + head[5:], payload[1:end]
