@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from trailproxy import __version__
-from trailproxy.core.fault import Cause, Initiator, Side
+from trailproxy.core.fault import Cause, Initiator, Refusal, Side
 from trailproxy.core.record import Direction, Outcome, Progress, Tally
 from trailproxy.ops.metrics import Metrics
 from trailproxy.ops.page import Collector
@@ -79,7 +79,7 @@ CODES = {code.name for code in ErrorCode}
 VALUES: dict[str, set[str]] = {
     "side": set(Side),
     "initiator": set(Initiator),
-    "cause": set(Cause),
+    "cause": {*Cause, *Refusal},
     "phase": set(Progress),
     "direction": set(Direction),
     "outcome": {*Outcome, "ok", "failed"},

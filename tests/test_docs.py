@@ -24,7 +24,7 @@ from tests.support.log_line import Line
 from tests.support.parts import data, head, request
 from tests.support.table import Table
 from trailproxy.cli import main
-from trailproxy.core.fault import Cause, Side
+from trailproxy.core.fault import Cause, Refusal, Side
 from trailproxy.core.record import Ending, Outcome, Progress, Tally
 from trailproxy.net.connection import AsyncConnection
 from trailproxy.ops.flags import FLAGS
@@ -291,7 +291,13 @@ def test_the_tour_goes_as_the_readme_says() -> None:
 
 @pytest.mark.parametrize(
     ("title", "kind"),
-    [("Endings", Ending), ("Progress", Progress), ("Causes", Cause), ("Outcomes", Outcome)],
+    [
+        ("Endings", Ending),
+        ("Progress", Progress),
+        ("Causes", Cause),
+        ("Refused connections", Refusal),
+        ("Outcomes", Outcome),
+    ],
     ids=str,
 )
 def test_every_word_of_an_ending_is_explained(title: str, kind: type[StrEnum]) -> None:

@@ -127,3 +127,32 @@ def test_an_upstream_connection_retires_when_its_streams_are_over() -> None:
     server.says(head(200, end=True))
     client.hears(head(200, end=True))
     assert server.core.closing
+
+
+# -- who is refused ------------------------------------------------------------------------
+
+
+def test_who_is_refused_hears_why_and_has_no_stream_taken_up() -> None:
+    table = Table()
+    client = table.client
+    client.core.refuse(ErrorCode.INADEQUATE_SECURITY, "nobody we know")
+    assert client.core.closing
+    client.opens(request(end=True))
+    table.settle()
+    (away,) = client.goaways
+    assert (away.last_sid, away.code, away.why) == (0, 0xC, "nobody we know")
+    assert table.notes.goaways == [(Side.DOWNSTREAM, Direction.SENT, 0xC)]
+    assert not table.notes.began
+    table.is_clean()
+
+
+def test_a_drain_does_not_take_back_what_who_is_refused_was_told() -> None:
+    table = Table()
+    client = table.client
+    client.core.refuse(ErrorCode.INADEQUATE_SECURITY, "nobody we know")
+    client.core.drain()
+    client.core.drain_finally()
+    client.opens(request(end=True))
+    table.settle()
+    assert [away.last_sid for away in client.goaways] == [0]
+    assert not table.notes.began

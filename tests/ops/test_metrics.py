@@ -17,7 +17,7 @@ import trailproxy
 from tests.support.parts import data, grpc_head, grpc_request, trailers
 from tests.support.records import record_of
 from tests.support.table import Table
-from trailproxy.core.fault import Cause, Initiator, Side
+from trailproxy.core.fault import Cause, Initiator, Refusal, Side
 from trailproxy.core.record import (
     Direction,
     Ending,
@@ -187,6 +187,15 @@ def test_fields_removed_from_trailers_are_added_up(metrics: Metrics) -> None:
     metrics.trailer_fields_removed(Direction.REQUEST, "greeter", 2)
     metrics.trailer_fields_removed(Direction.REQUEST, "greeter", 1)
     assert series(metrics, "trailer_fields_removed_total") == {("request", "greeter"): 3}
+
+
+def test_refused_connections_are_counted_by_listener_and_cause(metrics: Metrics) -> None:
+    for listener in ("main", "inner", "main"):
+        metrics.meters.connection_refused(listener, Refusal.CLIENT_NAME)
+    assert series(metrics, "connections_refused_total") == {
+        ("client_name", "main"): 2,
+        ("client_name", "inner"): 1,
+    }
 
 
 def test_goaways_and_dials(metrics: Metrics) -> None:
@@ -503,6 +512,7 @@ CONTRACT = {
     "grpc_messages_total": {"grpc_service", "grpc_method", "direction"},
     "grpc_handling_seconds_bucket": {"grpc_service", "grpc_method", "le"},
     "goaways_total": {"side", "direction", "code"},
+    "connections_refused_total": {"listener", "cause"},
     "bytes_total": {"side", "direction"},
     "parked_bytes": {"side"},
     "flow_control_stalls_total": {"side"},
@@ -531,6 +541,7 @@ def busy(metrics: Metrics) -> Metrics:
         observer.trailers(Direction.RESPONSE, outcome, "greeter", cause)
     observer.trailer_fields_removed(Direction.REQUEST, "greeter", 1)
     observer.goaway(Side.UPSTREAM, Direction.SENT, 0)
+    observer.connection_refused("main", Refusal.CLIENT_NAME)
     observer.connected("app", "ok")
     metrics.reloaded(ok=True, at=1_800_000_000.0)
     metrics.workers = {"ready": 2}

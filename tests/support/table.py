@@ -12,7 +12,7 @@ from tests.support.codec import CODEC, OTHER
 from tests.support.parts import Data, Head, Reset, Said, Trailers
 from trailproxy.core.clock import DateStamp
 from trailproxy.core.connection import Connection
-from trailproxy.core.fault import Cause, Fault, Initiator, Side
+from trailproxy.core.fault import Cause, Fault, Initiator, Refusal, Side
 from trailproxy.core.proxy import Front, Proxy
 from trailproxy.core.record import Direction, Observer, Outcome, Progress, Record, Tally
 from trailproxy.core.routing import Deadlines, Handling, Route, Router, Share
@@ -49,6 +49,7 @@ class Notebook(Observer):
         self.digests: Counter[tuple[Direction, str]] = Counter()
         self.hook_calls: Counter[tuple[str, bool]] = Counter()
         self.goaways: list[tuple[Side, Direction, int]] = []
+        self.refusals: list[tuple[str, Refusal]] = []
 
     def exchange_began(self, record: Record) -> None:
         self.began.append(record)
@@ -77,6 +78,9 @@ class Notebook(Observer):
 
     def hook_called(self, hook: str, seconds: float, *, failed: bool) -> None:
         self.hook_calls[hook, failed] += 1
+
+    def connection_refused(self, listener: str, cause: Refusal) -> None:
+        self.refusals.append((listener, cause))
 
     def goaway(self, side: Side, direction: Direction, code: int) -> None:
         self.goaways.append((side, direction, code))

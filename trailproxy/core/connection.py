@@ -130,7 +130,7 @@ class Connection:
             self._on_fault(event)
         elif isinstance(event, PeerSettings):
             self.ready = True
-            self._changed()
+            self._host.connection_changed(self)
         elif isinstance(event, GoAwayReceived):
             self._on_goaway(event)
         elif isinstance(event, PongReceived):
@@ -141,8 +141,7 @@ class Connection:
 
     def _on_broken(self, event: ConnectionFault) -> None:
         why = f"{self.side} connection broken: {event.why}"
-        calm = event.code == ErrorCode.ENHANCE_YOUR_CALM
-        cause = Cause.FLOOD if calm else PROTOCOL[self.side]
+        cause = Cause.FLOOD if event.code == ErrorCode.ENHANCE_YOUR_CALM else PROTOCOL[self.side]
         self._observer.goaway(self.side, Direction.SENT, event.code)
         self.lost(Fault(self.side, Scope.CONNECTION, cause, ErrorCode.INTERNAL_ERROR, why))
 
@@ -182,7 +181,7 @@ class Connection:
         for stream in self._all():
             if stream.sid > event.last_sid:
                 self._drop(stream, fault)
-        self._changed()
+        self._host.connection_changed(self)
 
     def lost(self, fault: Fault) -> None:
         """The connection broke, or its socket closed: every stream on it is over."""
@@ -195,7 +194,7 @@ class Connection:
         self._turns.clear()
         self.closing = True
         self._tally.connections -= 1
-        self._changed()
+        self._host.connection_changed(self)
         self.nudge()
 
     def lost_socket(self, why: str) -> None:
@@ -316,6 +315,11 @@ class Connection:
             self._goodbye.ask()
             self.nudge()
 
+    def refuse(self, code: ErrorCode, why: str) -> None:
+        """Take up none of the peer's streams: say why, and close."""
+        self._goodbye.refuse(code, why)
+        self.retire()
+
     def drain_finally(self) -> None:
         """Name the last stream that is taken, and close when all are over."""
         if self.fault is None and self._goodbye.name_last():
@@ -334,8 +338,7 @@ class Connection:
         return self._goodbye.asked and not self._goodbye.named
 
     def _close_when_idle(self) -> None:
-        done = self._goodbye.named if self._serves else self.away
-        if done and not len(self.streams):
+        if not len(self.streams) and (self._goodbye.named if self._serves else self.away):
             self.closing = True
 
     # -- streams that come and go --------------------------------------------------------
@@ -377,7 +380,7 @@ class Connection:
         self._tally.streams -= 1
         self._turns.leave(stream.drains)
         self._close_when_idle()
-        self._changed()
+        self._host.connection_changed(self)
 
     def _note(self, stream: Stream, initiator: Initiator, code: i64, cause: Cause) -> None:
         owner = stream.owner
@@ -385,9 +388,6 @@ class Connection:
         self._observer.stream_reset(self.side, initiator, code, progress, cause)
         if owner is not None:
             owner.reset_noted(stream, initiator, code, progress, cause)
-
-    def _changed(self) -> None:
-        self._host.connection_changed(self)
 
     def nudge(self) -> None:
         """Tell the rim that there is output, or an end; once until it has flushed."""

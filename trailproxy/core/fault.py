@@ -68,6 +68,12 @@ class Cause(StrEnum):
     INTERNAL = "internal"  # our own mistake
 
 
+class Refusal(StrEnum):
+    """Why a client's connection was refused, before any of its streams was taken up."""
+
+    CLIENT_NAME = "client_name"  # its certificate has none of the names that are let in
+
+
 #: What a peer's RST_STREAM, lost connection and broken rule are called on each side.
 RESET: Final = {Side.DOWNSTREAM: Cause.CLIENT_RESET, Side.UPSTREAM: Cause.UPSTREAM_RESET}
 GONE: Final = {Side.DOWNSTREAM: Cause.CLIENT_GONE, Side.UPSTREAM: Cause.UPSTREAM_GONE}

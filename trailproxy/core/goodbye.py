@@ -2,7 +2,8 @@
 
 The first asks for no more streams and names none, so that those on their way
 are still taken. The second names the last one, when the peer has answered a
-PING and everything it had sent by then is known.
+PING and everything it had sent by then is known. Who is refused hears one that
+names stream 0.
 """
 
 from typing import Final, final
@@ -35,6 +36,11 @@ class Goodbye:
             self._say(MAX_SID)
             self._codec.ping(_PING)
 
+    def refuse(self, code: ErrorCode, why: str) -> None:
+        """Take none of the peer's streams, and say why; instead of both steps."""
+        self.asked = self.named = True
+        self._say(0, code, why)
+
     def answered(self, payload: bytes) -> bool:
         """Tell whether a PING's answer is the one the second step waits for."""
         return self.asked and payload == _PING
@@ -47,6 +53,8 @@ class Goodbye:
         self._say(self._codec.last_peer_sid)
         return True
 
-    def _say(self, last_sid: int) -> None:
-        self._codec.goaway(last_sid, ErrorCode.NO_ERROR, "draining")
-        self._observer.goaway(self._side, Direction.SENT, ErrorCode.NO_ERROR)
+    def _say(
+        self, last_sid: int, code: ErrorCode = ErrorCode.NO_ERROR, why: str = "draining"
+    ) -> None:
+        self._codec.goaway(last_sid, code, why)
+        self._observer.goaway(self._side, Direction.SENT, code)

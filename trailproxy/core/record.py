@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, final
 
 from mypy_extensions import mypyc_attr
 
-from trailproxy.core.fault import Cause, Initiator, Side
+from trailproxy.core.fault import Cause, Initiator, Refusal, Side
 from trailproxy.core.message import Request
 
 if TYPE_CHECKING:
@@ -250,6 +250,10 @@ class Observer:
 
     def goaway(self, side: Side, direction: Direction, code: int) -> None:
         """Note a GOAWAY, sent or received."""
+        raise NotImplementedError
+
+    def connection_refused(self, listener: str, cause: Refusal) -> None:
+        """Note a client's connection that none of its streams was taken up from."""
         raise NotImplementedError
 
     def connected(self, upstream: str, outcome: str) -> None:

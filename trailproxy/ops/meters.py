@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, Protocol, final
 
 from mypy_extensions import i64
 
-from trailproxy.core.fault import Cause, Initiator, Side
+from trailproxy.core.fault import Cause, Initiator, Refusal, Side
 from trailproxy.core.record import DROPPED, Direction, Observer, Outcome, Progress, Record
 from trailproxy.ops.counting import Durations, Pairs, Responses
 from trailproxy.ops.grpc_meters import GrpcMeters
@@ -82,6 +82,10 @@ class Rare(Protocol):
 
     def goaway(self, side: Side, direction: Direction, code: int) -> None:
         """Note a GOAWAY, sent or received."""
+        ...
+
+    def connection_refused(self, listener: str, cause: Refusal) -> None:
+        """Note a client's connection that was refused."""
         ...
 
     def connected(self, upstream: str, outcome: str) -> None:
@@ -209,6 +213,10 @@ class Meters(Observer):
     def goaway(self, side: Side, direction: Direction, code: int) -> None:
         """Note a GOAWAY, sent or received."""
         self._rare.goaway(side, direction, code)
+
+    def connection_refused(self, listener: str, cause: Refusal) -> None:
+        """Note a client's connection that was refused."""
+        self._rare.connection_refused(listener, cause)
 
     def connected(self, upstream: str, outcome: str) -> None:
         """Note a dial and its outcome."""

@@ -11,7 +11,7 @@ ended twice, shows.
 from collections.abc import Mapping
 from threading import Lock
 
-from trailproxy.core.fault import Cause, Initiator, Side
+from trailproxy.core.fault import Cause, Initiator, Refusal, Side
 from trailproxy.core.record import Direction, Progress, Record, Tally
 from trailproxy.ops.access_line import grpc_name, route_name
 from trailproxy.ops.access_log import AccessLog
@@ -114,13 +114,7 @@ class Metrics:
             "Octets of the trailer sections that were sent on, by message; as "
             "SETTINGS_MAX_HEADER_LIST_SIZE counts: names and values, and 32 for each field.",
         )
-        self.goaways = Counts(
-            "goaways_total",
-            ("side", "direction", "code"),
-            "GOAWAY frames: side is the connection they passed on, direction whether the proxy "
-            "received or sent them, code the error code.",
-        )
-        self._count_upstreams()
+        self._count_connections()
         self.duration = Histogram(
             "request_duration_seconds",
             ("route",),
@@ -176,7 +170,19 @@ class Metrics:
         self.last_reload_ok = True
         self.loaded_at = loaded_at
 
-    def _count_upstreams(self) -> None:
+    def _count_connections(self) -> None:
+        self.goaways = Counts(
+            "goaways_total",
+            ("side", "direction", "code"),
+            "GOAWAY frames: side is the connection they passed on, direction whether the proxy "
+            "received or sent them, code the error code.",
+        )
+        self.refusals = Counts(
+            "connections_refused_total",
+            ("listener", "cause"),
+            "Client connections that were refused before any of their requests, by listener "
+            "and cause.",
+        )
         self.connects = Counts(
             "upstream_connects_total",
             ("upstream", "outcome"),
@@ -280,6 +286,10 @@ class Metrics:
     def goaway(self, side: Side, direction: Direction, code: int) -> None:
         """Note a GOAWAY, sent or received."""
         self.goaways[side, direction, code_name(code)] += 1
+
+    def connection_refused(self, listener: str, cause: Refusal) -> None:
+        """Note a client's connection that was refused."""
+        self.refusals[listener, cause] += 1
 
     def connected(self, upstream: str, outcome: str) -> None:
         """Note a dial and its outcome."""
