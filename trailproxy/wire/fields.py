@@ -14,6 +14,7 @@ from mypy_extensions import i64, mypyc_attr
 from trailproxy.wire.errors import HTTP2Error
 from trailproxy.wire.field import (
     AUTHORITY,
+    CLIENT_CERT_ALIKE,
     CONNECTION_SPECIFIC,
     CONTENT_LENGTH,
     HOST,
@@ -134,7 +135,7 @@ class Fields:
     def get(self, name: bytes) -> bytes | None:
         """Return the first value under `name`, or None."""
         token = token_of(name)
-        if token not in (PLAIN, OTHER_PSEUDO, CONNECTION_SPECIFIC, SECRET):
+        if token not in (PLAIN, OTHER_PSEUDO, CONNECTION_SPECIFIC, SECRET, CLIENT_CERT_ALIKE):
             return self.find(token)  # the token stands for this one name
         for field in self.items:
             if field.name == name:
