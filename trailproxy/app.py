@@ -267,8 +267,12 @@ class App:
             self._listeners[seat] = (wanted.key, listener)
             await listener.serve(
                 ListenParams(
-                    make_host=partial(Front, self._proxy, wanted.name),
+                    make_host=partial(
+                        Front, self._proxy, wanted.name, forwarding=wanted.forwarding
+                    ),
+                    name=wanted.name,
                     tls=wanted.tls,
+                    guests=wanted.guests,
                     codec=plan.settings.codec,
                     wire=plan.wire,
                     patience=plan.patience,

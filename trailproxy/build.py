@@ -7,19 +7,20 @@ contents included, so that an unchanged part keeps its connections.
 
 import hashlib
 import os
-import ssl
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from trailproxy.core.address import Address, parse_address, parse_endpoint
 from trailproxy.core.hooks import HookError
+from trailproxy.core.identity import Guests
+from trailproxy.core.message import Forwarding
 from trailproxy.net.balance import KeyOf, cookie_of, field_of, source_of
 from trailproxy.net.connection import Patience
 from trailproxy.net.health import HealthParams
 from trailproxy.net.names import Spot
 from trailproxy.net.origin_params import OriginParams
 from trailproxy.net.outliers import OutlierParams
-from trailproxy.net.tls import TLSError, client_context, server_context
+from trailproxy.net.tls import ServerTls, TLSError, client_context, listener_tls
 from trailproxy.net.weights import LoadParams
 from trailproxy.ops import tracing
 from trailproxy.ops.handling import handling
@@ -56,7 +57,9 @@ class ListenerPlan(NamedTuple):
 
     key: Key
     name: str
-    tls: ssl.SSLContext | None
+    forwarding: Forwarding
+    tls: ServerTls | None
+    guests: Guests | None
 
 
 class OriginPlan(NamedTuple):
@@ -147,11 +150,14 @@ def _listener(
     settings: ListenerSettings, codec: str, wire: WireParams, patience: Patience
 ) -> ListenerPlan:
     tls = settings.tls
+    forwarding = Forwarding(settings.forward_client_cert)
+    key: Key = (settings, codec, wire, patience)
     if tls is None:
-        return ListenerPlan((settings, codec, wire, patience), settings.name, None)
-    context = server_context(tls.certificate, tls.private_key, tls.client_ca)
-    digest = _digest(tls.certificate, tls.private_key, tls.client_ca)
-    return ListenerPlan((settings, codec, wire, patience, digest), settings.name, context)
+        return ListenerPlan(key, settings.name, forwarding, None, None)
+    shown = listener_tls(tls.pairs, tls.client_ca, optional=tls.client_auth == "optional")
+    guests = None if tls.client_names is None else Guests(tls.client_names)
+    key = (*key, _digest(*tls.files))
+    return ListenerPlan(key, settings.name, forwarding, shown, guests)
 
 
 def _origin(

@@ -60,9 +60,7 @@ def certificate_files(settings: Settings) -> Iterable[str]:
     """Return every certificate, key and CA file that settings name."""
     for listener in settings.listeners:
         if listener.tls is not None:
-            yield from _named(
-                listener.tls.certificate, listener.tls.private_key, listener.tls.client_ca
-            )
+            yield from _named(*listener.tls.files)
     for upstream in settings.upstreams:
         if upstream.tls is not None:
             yield from _named(upstream.tls.ca, upstream.tls.certificate, upstream.tls.private_key)

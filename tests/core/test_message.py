@@ -4,6 +4,7 @@ import pytest
 
 from trailproxy.core.clock import DateStamp
 from trailproxy.core.message import (
+    Forwarding,
     Hop,
     request_to_relay,
     response_to_relay,
@@ -154,3 +155,81 @@ def test_a_request_that_recurs_is_rewritten_once_for_each_hop() -> None:
     assert understand(head, other).relayed.get(b"x-forwarded-for") == b"198.51.100.1"
     assert understand(head, one).relayed == first.relayed
     assert understand(once, one) is not understand(once, one)
+
+
+# -- x-forwarded-client-cert -----------------------------------------------------------------
+
+NAME = "x-forwarded-client-cert"
+OURS = b'Hash=ours;Subject="CN=a"'
+SPELLINGS = [
+    f"x{one}forwarded{two}client{three}cert" for one in "-_" for two in "-_" for three in "-_"
+]
+
+
+def _said(*came: str, forwarding: Forwarding, certificate: bytes = OURS) -> list[bytes]:
+    hop = Hop("192.0.2.7", "https", certificate, forwarding)
+    relayed = request_to_relay(_request(*((NAME, value) for value in came)), hop)
+    assert Fields(relayed.items).fault(Kind.REQUEST) == ""
+    return relayed.all(NAME.encode())
+
+
+@pytest.mark.parametrize(
+    ("forwarding", "alone", "behind_others", "without_certificate"),
+    [
+        (Forwarding.SANITIZE, [], [], []),
+        (Forwarding.SET, [OURS], [OURS], []),
+        (Forwarding.APPEND, [OURS], [b"Hash=1,Hash=2," + OURS], []),
+        (Forwarding.FORWARD, [], [b"Hash=1", b"Hash=2"], [b"Hash=1", b"Hash=2"]),
+    ],
+)
+def test_a_listener_decides_who_speaks_of_a_certificate(
+    forwarding: Forwarding,
+    alone: list[bytes],
+    behind_others: list[bytes],
+    without_certificate: list[bytes],
+) -> None:
+    assert _said(forwarding=forwarding) == alone
+    assert _said("Hash=1", "Hash=2", forwarding=forwarding) == behind_others
+    nothing = {"forwarding": forwarding, "certificate": b""}
+    assert _said("Hash=1", "Hash=2", **nothing) == without_certificate
+    assert _said(**nothing) == []
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+@pytest.mark.parametrize("forwarding", Forwarding)
+def test_what_a_client_says_of_a_certificate_is_taken_away_in_every_spelling(
+    spelling: str, forwarding: Forwarding
+) -> None:
+    hop = Hop("192.0.2.7", "https", OURS, forwarding)
+    relayed = request_to_relay(_request((spelling, "Hash=forged"), ("x-other", "1")), hop)
+    told = b"".join(field.value for field in relayed if field.name.decode() in SPELLINGS)
+    trusted = spelling == NAME and forwarding in (Forwarding.APPEND, Forwarding.FORWARD)
+    assert (b"forged" in told) is trusted
+    assert relayed.get(b"x-other") == b"1"
+
+
+@pytest.mark.parametrize(
+    "opened",
+    ['Hash=1;Subject="', 'Hash=1;Subject="a\\"', 'Subject="a\\\\\\"', 'Subject="a\\\\"b"', '"'],
+)
+def test_an_open_quote_does_not_swallow_what_we_say(opened: str) -> None:
+    assert _said(opened, forwarding=Forwarding.APPEND) == [OURS]
+    assert _said("Hash=1", opened, forwarding=Forwarding.APPEND) == [OURS]
+
+
+@pytest.mark.parametrize("closed", ['Subject="a,b;c"', 'Subject="say \\"a\\""', 'Subject="a\\\\b"'])
+def test_quotes_that_are_closed_are_no_obstacle(closed: str) -> None:
+    assert _said(closed, forwarding=Forwarding.APPEND) == [closed.encode() + b"," + OURS]
+
+
+@pytest.mark.parametrize("forwarding", [Forwarding.SET, Forwarding.FORWARD])
+def test_what_is_said_of_a_certificate_costs_a_head_nothing(forwarding: Forwarding) -> None:
+    """It is behind the head as it came, as all that a hop adds."""
+    hop = Hop("192.0.2.7", "https", OURS, forwarding)
+    came = [(NAME, "Hash=1")] if forwarding is Forwarding.FORWARD else []
+    head = _request(*came)
+    relayed = request_to_relay(head, hop)
+    assert relayed.items[: len(head)] == head.items
+    added = relayed.items[len(head) :]
+    assert added == hop.added(b"a.example").items
+    assert all(one is other for one, other in zip(added, hop.added(b"a.example"), strict=True))

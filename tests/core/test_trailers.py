@@ -56,6 +56,7 @@ def test_trailers_that_lost_a_field_are_vouched_for_likewise() -> None:
         b"x-auth-user",
         b"x_auth_user",
         b"x_auth-user",
+        b"x_forwarded-client_cert",
         b"authorization",
         b"set_cookie",
         b"transfer_encoding",

@@ -6,16 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.certificates import make_certificates
+from tests.support.certificates import Authority, make_certificates
 from tests.support.table import Notebook
 from tests.support.waiting import until
 from trailproxy.core.address import Address
 from trailproxy.core.connection import Connection
+from trailproxy.core.fault import Refusal
+from trailproxy.core.identity import Guests
 from trailproxy.core.record import Tally
 from trailproxy.core.stream import Host, Stream
 from trailproxy.net.listener import Listener, ListenError, ListenParams
 from trailproxy.net.local import connect
-from trailproxy.net.tls import server_context
+from trailproxy.net.tls import listener_tls
 from trailproxy.wire.fields import Fields
 
 
@@ -78,8 +80,8 @@ def test_a_plain_file_is_not_removed(tmp_path: Path) -> None:
 class Quiet(Host):
     """The host of connections on which nothing is asked."""
 
-    def __init__(self, peer: str, scheme: str) -> None:
-        self.told = (peer, scheme)
+    def __init__(self, peer: str, scheme: str, certificate: bytes) -> None:
+        self.told = (peer, scheme, certificate)
 
     def stream_opened(self, stream: Stream, fields: Fields, end: bool) -> None:
         raise AssertionError("nobody asks")
@@ -111,7 +113,7 @@ async def test_a_client_that_fails_its_handshake_does_not_hold_the_drain_up(tmp_
     certificates = make_certificates(tmp_path)
     listener = _listener(Address("127.0.0.1", 0))
     listener.bind()
-    tls = server_context(certificates.server, certificates.server_key, None)
+    tls = listener_tls([(certificates.server, certificates.server_key)], None)
     await listener.serve(ListenParams(make_host=Quiet, tls=tls))
     with socket.create_connection(("127.0.0.1", listener.port)) as client:
         client.sendall(b"this is not TLS at all")
@@ -132,3 +134,44 @@ async def test_an_adopted_socket_leaves_its_path_to_its_owner(tmp_path: Path) ->
         client.transport.abort()
         listener.close()
         assert path.exists()
+
+
+# -- who is refused ----------------------------------------------------------------------
+
+
+async def test_refusals_are_counted_each_and_logged_once_a_second(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    authority, notes, hosts = Authority(tmp_path), Notebook(), []
+
+    def make_host(*told: str | bytes) -> Quiet:
+        hosts.append(Quiet(*told))  # type: ignore[arg-type]
+        return hosts[-1]
+
+    listener = Listener(Address("127.0.0.1", 0), notes, Tally())
+    listener.bind()
+    tls = listener_tls([authority.issue("localhost")], authority.ca)
+    guests = Guests(["friend.local"])
+    await listener.serve(ListenParams(make_host=make_host, name="main", tls=tls, guests=guests))
+
+    async def dial(name: str) -> None:
+        context = authority.client_context(authority.issue(name))
+        context.check_hostname = False
+        client = await connect(listener.bound_to, tls=context)
+        await until(lambda: client.core.away)
+        await client.wait_closed()
+
+    for _ in range(3):
+        await dial("stranger.local")
+    assert notes.refusals == [("main", Refusal.CLIENT_NAME)] * 3
+    (record,) = caplog.records
+    told = record.getMessage()
+    assert told.startswith("listener main refused (client_name) 127.0.0.1, whose certificate says ")
+    assert told.endswith(';Subject="";DNS=stranger.local')
+    listener.tick()
+    await dial("stranger.local")
+    assert len(caplog.records) == 2
+    assert {host.told[:2] for host in hosts} == {("127.0.0.1", "https")}
+    assert all(host.told[2].endswith(b"DNS=stranger.local") for host in hosts)
+    await until(lambda: listener.empty)
+    listener.close()

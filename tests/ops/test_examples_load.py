@@ -41,6 +41,12 @@ def test_the_grpc_example_shares_calls_among_several_endpoints():
 def test_the_tls_example_has_certificates_on_both_sides():
     settings = load(CONFIG / "tls.yaml", {"TLS_DIR": "/run/tls"})
     assert settings.listeners[0].tls.client_ca == "/run/tls/client-ca.crt"
+    assert settings.listeners[0].tls.client_names == ("spiffe://example.com/ns/shop/*",)
+    assert settings.listeners[0].forward_client_cert == "set"
     assert settings.listeners[1].tls.client_ca is None
+    assert settings.listeners[1].tls.pairs == (
+        ("/run/tls/tls.crt", "/run/tls/tls.key"),
+        ("/run/tls/shop.crt", "/run/tls/shop.key"),
+    )
     assert settings.upstreams[0].tls.certificate == "/run/tls/proxy.crt"
     assert settings.upstreams[0].tls.private_key == "/run/tls/proxy.key"

@@ -905,11 +905,8 @@ def test_the_schema_knows_no_null():
 def test_secrets_are_masked_for_the_admin_page():
     text = WHOLE.replace('8080"', '8080", tls: {certificate: c.pem, private_key: k.pem}')
     shown = masked(good(text))
-    assert shown["listeners"][0]["tls"] == {
-        "certificate": "c.pem",
-        "private_key": "***",
-        "client_ca": None,
-    }
+    tls = shown["listeners"][0]["tls"]
+    assert (tls["certificate"], tls["private_key"]) == ("c.pem", "***")
     assert "k.pem" not in json.dumps(shown)
 
 

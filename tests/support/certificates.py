@@ -1,10 +1,16 @@
 """Certificates made on the fly: one authority, and what it signs."""
 
+import datetime
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import trustme
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtensionOID, NameOID
 
 
 @dataclass(frozen=True)
@@ -94,3 +100,114 @@ class Renewal:
             fresh = Path(path + ".new")
             pem.write_to_path(fresh)
             fresh.replace(path)
+
+
+class Pair(NamedTuple):
+    """The paths of a certificate and its key."""
+
+    certificate: str
+    private_key: str
+
+    @property
+    def tls(self) -> dict[str, str]:
+        """What a configuration says of it."""
+        return self._asdict()
+
+
+class Authority:
+    """An authority that signs whatever it is told to.
+
+    Attributes:
+        ca: the path of its own certificate.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "authority")])
+        self._count = 0
+        made = self._begin(self._name, self._key)
+        made = made.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        self.ca = str(folder / "authority.crt")
+        Path(self.ca).write_bytes(_pem(made.sign(self._key, hashes.SHA256())))
+
+    def issue(
+        self, *names: x509.GeneralName | str, subject: x509.Name | None = None, raw: bytes = b""
+    ) -> Pair:
+        """Sign a certificate, and return its files.
+
+        Args:
+            names: its alternative names; text is a DNS name, or a URI if it has a colon.
+            subject: whose it is; left out: nobody's.
+            raw: DER in place of the alternative names.
+        """
+        key = ec.generate_private_key(ec.SECP256R1())
+        made = self._begin(subject or x509.Name([]), key)
+        general = [_general(name) for name in names]
+        if raw:
+            kind = ExtensionOID.SUBJECT_ALTERNATIVE_NAME
+            made = made.add_extension(x509.UnrecognizedExtension(kind, raw), critical=False)
+        elif general:
+            made = made.add_extension(x509.SubjectAlternativeName(general), critical=False)
+        self._count += 1
+        files = [self._folder / f"issued-{self._count}.{kind}" for kind in ("crt", "key")]
+        files[0].write_bytes(_pem(made.sign(self._key, hashes.SHA256())))
+        files[1].write_bytes(
+            key.private_bytes(
+                serialization.Encoding.PEM,
+                serialization.PrivateFormat.PKCS8,
+                serialization.NoEncryption(),
+            )
+        )
+        return Pair(*map(str, files))
+
+    def client_context(self, shown: Pair | None = None) -> ssl.SSLContext:
+        """Return a context for a client that trusts this authority, and shows a certificate."""
+        context = ssl.create_default_context(cafile=self.ca)
+        # authorities as small as this one do not meet RFC 5280 in full, which 3.13 asks for
+        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+        context.set_alpn_protocols(["h2"])
+        if shown is not None:
+            context.load_cert_chain(*shown)
+        return context
+
+    def _begin(
+        self, subject: x509.Name, key: ec.EllipticCurvePrivateKey
+    ) -> x509.CertificateBuilder:
+        return (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(self._name)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(datetime.datetime(2020, 1, 1))
+            .not_valid_after(datetime.datetime(2100, 1, 1))
+        )
+
+
+def _general(name: x509.GeneralName | str) -> x509.GeneralName:
+    if isinstance(name, x509.GeneralName):
+        return name
+    return x509.UniformResourceIdentifier(name) if ":" in name else x509.DNSName(name)
+
+
+def _pem(certificate: x509.Certificate) -> bytes:
+    return certificate.public_bytes(serialization.Encoding.PEM)
+
+
+def shake_hands(
+    server: ssl.SSLContext, client: ssl.SSLContext, name: str | None = "localhost"
+) -> tuple[ssl.SSLObject, ssl.SSLObject]:
+    """Make a connection in memory, on which the client asks for `name`; return both its sides."""
+    there, back = ssl.MemoryBIO(), ssl.MemoryBIO()
+    accepted = server.wrap_bio(there, back, server_side=True)
+    dialled = client.wrap_bio(back, there, server_hostname=name)
+    waiting = [dialled, accepted]
+    while waiting:
+        for side in list(waiting):
+            try:
+                side.do_handshake()
+            except ssl.SSLWantReadError:
+                continue
+            waiting.remove(side)
+    return accepted, dialled

@@ -44,11 +44,12 @@ class Peer(RawPeer):
         window: int = DEFAULT_WINDOW,
         pays: bool = True,
         tls: ssl.SSLContext | None = None,
+        server_name: str = "localhost",
     ) -> Self:
         """Dial `address` (a host and port, or the path of a unix socket) as a client."""
         sock = dial(address)
         if tls is not None:
-            sock = tls.wrap_socket(sock, server_hostname="localhost")
+            sock = tls.wrap_socket(sock, server_hostname=server_name)
         try:
             return cls(sock, client=True, window=window, pays=pays)
         except BaseException:

@@ -47,6 +47,12 @@ def test_get_is_the_first_and_all_is_every_value() -> None:
     assert fields.get(b"c") is None
 
 
+def test_get_does_not_take_one_spelling_for_another() -> None:
+    fields = Fields.of([("x_forwarded_client_cert", "1"), ("x-forwarded_client-cert", "2")])
+    assert fields.get(b"x-forwarded_client-cert") == b"2"
+    assert fields.get(b"x-forwarded-client-cert") is None
+
+
 def test_lists_are_equal_by_content_and_can_be_keys() -> None:
     one, other = Fields.of([("a", "1")]), Fields.of([("A", "1")])
     assert one == other

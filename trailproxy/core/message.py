@@ -5,15 +5,18 @@ From field lists to field lists. What makes a message malformed is decided in
 list that recurs is worked out once, and kept with it.
 """
 
+from enum import StrEnum
 from typing import Final, final
 
-from mypy_extensions import mypyc_attr
+from mypy_extensions import i64, mypyc_attr
 
 from trailproxy.core.clock import DateStamp
 from trailproxy.core.grpc import is_grpc, timeout_of
 from trailproxy.core.target import has_dot_segments, plain_path
 from trailproxy.wire.field import (
     AUTHORITY,
+    CLIENT_CERT,
+    CLIENT_CERT_ALIKE,
     DATE,
     HOST,
     MAX_FORWARDS,
@@ -38,9 +41,20 @@ _REWRITTEN: Final = (
     | 1 << X_FORWARDED_PROTO
     | 1 << X_FORWARDED_HOST
     | 1 << MAX_FORWARDS
+    | 1 << CLIENT_CERT
+    | 1 << CLIENT_CERT_ALIKE
 )
 
 _KEPT_HOPS: Final = 8  # clients for whom one head is kept worked out
+
+
+class Forwarding(StrEnum):
+    """What becomes of x-forwarded-client-cert, which tells upstreams of a client's certificate."""
+
+    SANITIZE = "sanitize"  # nobody says anything
+    SET = "set"  # we do, and nobody else
+    APPEND = "append"  # we do, behind those before us; without a certificate nobody does
+    FORWARD = "forward"  # those before us do
 
 
 @mypyc_attr(acyclic=True)
@@ -48,10 +62,40 @@ _KEPT_HOPS: Final = 8  # clients for whom one head is kept worked out
 class Hop:
     """What this hop adds to the requests of one client, on all its connections."""
 
-    __slots__ = ("_added", "_host", "forwarded_for", "forwarded_proto", "peer", "scheme")
+    __slots__ = (
+        "_added",
+        "_host",
+        "appends",
+        "client_cert",
+        "forwarded_for",
+        "forwarded_proto",
+        "peer",
+        "rewritten",
+        "scheme",
+    )
 
-    def __init__(self, peer: str, scheme: str) -> None:
-        """Prepare for a client at the address `peer`, over "https" when it came by TLS."""
+    def __init__(
+        self,
+        peer: str,
+        scheme: str,
+        certificate: bytes = b"",
+        forwarding: Forwarding = Forwarding.SANITIZE,
+    ) -> None:
+        """Prepare for a client.
+
+        Args:
+            peer: its address.
+            scheme: "https" when it came by TLS, else "http".
+            certificate: what is to be said of the one it showed; nothing when it showed none.
+            forwarding: whether that is said, and what becomes of what the client says.
+        """
+        says = forwarding in (Forwarding.SET, Forwarding.APPEND) and certificate
+        self.client_cert: Final = Field(b"x-forwarded-client-cert", certificate) if says else None
+        self.appends: Final = forwarding is Forwarding.APPEND
+        #: The tokens of what does not pass as it came, a bit for each.
+        self.rewritten: Final[i64] = (
+            _REWRITTEN & ~(1 << CLIENT_CERT) if forwarding is Forwarding.FORWARD else _REWRITTEN
+        )
         self.peer: Final = peer
         self.scheme: Final = scheme
         # one a client, and so not shared: thousands of clients would only churn the tables
@@ -73,7 +117,10 @@ class Hop:
         return self._added
 
     def _all(self) -> Fields:
-        return Fields([self.forwarded_for, self.forwarded_proto, self._host, _VIA])
+        added = [self.forwarded_for, self.forwarded_proto, self._host]
+        if self.client_cert is not None:
+            added.append(self.client_cert)
+        return Fields([*added, _VIA])
 
 
 @mypyc_attr(acyclic=True)
@@ -154,10 +201,11 @@ def request_to_relay(head: Fields, hop: Hop) -> Fields:
     """Rewrite a request head for the upstream.
 
     `:authority` takes the place of `host`; `via` and `x-forwarded-for` grow by
-    this hop; `x-forwarded-proto` and `-host` are set where no earlier proxy has.
+    this hop; `x-forwarded-proto` and `-host` are set where no earlier proxy has;
+    `x-forwarded-client-cert` says what this listener lets be said.
     """
     target = head.first(AUTHORITY)
-    if target is not None and not head.has_any(_REWRITTEN):
+    if target is not None and not head.has_any(hop.rewritten):
         added = hop.added(target.value)
         return Fields(head.items + added.items, head.size + added.size).vouch(Kind.REQUEST)
     relayed: list[Field] = []
@@ -165,7 +213,7 @@ def request_to_relay(head: Fields, hop: Hop) -> Fields:
         token = field.token
         if token == MAX_FORWARDS:
             relayed.append(_one_hop_less(head, field))
-        elif not HOST <= token <= X_FORWARDED_HOST:
+        elif not hop.rewritten & (1 << token):
             relayed.append(field)
     if target is None:
         target = Field(b":authority", head.find(HOST) or b"")
@@ -173,6 +221,8 @@ def request_to_relay(head: Fields, hop: Hop) -> Fields:
     relayed.append(_forwarded_for(head, hop))
     relayed.append(head.first(X_FORWARDED_PROTO) or hop.forwarded_proto)
     relayed.append(head.first(X_FORWARDED_HOST) or hop.forwarded_host(target.value))
+    if hop.client_cert is not None:
+        relayed.append(_client_cert(head, hop, hop.client_cert))
     relayed.append(_VIA)
     return Fields(relayed).vouch(Kind.REQUEST)
 
@@ -182,6 +232,23 @@ def _forwarded_for(head: Fields, hop: Hop) -> Field:
         return hop.forwarded_for
     earlier = head.all(b"x-forwarded-for")
     return Field(b"x-forwarded-for", b", ".join([*earlier, hop.forwarded_for.value]))
+
+
+def _client_cert(head: Fields, hop: Hop, ours: Field) -> Field:
+    if not hop.appends or head.first(CLIENT_CERT) is None:
+        return ours
+    earlier = b",".join(head.all(b"x-forwarded-client-cert"))
+    return Field(ours.name, b"%b,%b" % (earlier, ours.value)) if _closes(earlier) else ours
+
+
+def _closes(elements: bytes) -> bool:
+    """Tell whether quotes are closed at the end, however their reader takes backslashes.
+
+    What follows an open one would be read as a part of it.
+    """
+    unescaped = elements.replace(b'\\"', b"")
+    paired = elements.replace(b"\\\\", b"").replace(b'\\"', b"")
+    return not (elements.count(b'"') | unescaped.count(b'"') | paired.count(b'"')) & 1
 
 
 def _one_hop_less(head: Fields, field: Field) -> Field:

@@ -12,7 +12,7 @@ from trailproxy.core.connection import Connection
 from trailproxy.core.exchange import Exchange
 from trailproxy.core.fault import Cause, Side
 from trailproxy.core.matrix import expire
-from trailproxy.core.message import Hop, understand
+from trailproxy.core.message import Forwarding, Hop, understand
 from trailproxy.core.record import Observer, Tally
 from trailproxy.core.routing import Router
 from trailproxy.core.stream import Host, Stream
@@ -43,15 +43,22 @@ class Proxy:
         self._pulse: Final = Pulse(clock, self._look)
         self.date: Final = date
         self._active: Final[dict[Exchange, None]] = {}
-        self._hops: Final[dict[tuple[str, str], Hop]] = {}
+        self._hops: Final[dict[tuple[str, str, bytes, Forwarding], Hop]] = {}
 
-    def hop(self, peer: str, scheme: str) -> Hop:
+    def hop(
+        self,
+        peer: str,
+        scheme: str,
+        certificate: bytes = b"",
+        forwarding: Forwarding = Forwarding.SANITIZE,
+    ) -> Hop:
         """Return what is added to the requests of a client; it may have many connections."""
-        hop = self._hops.get((peer, scheme))
+        key = (peer, scheme, certificate, forwarding)
+        hop = self._hops.get(key)
         if hop is None:
             if len(self._hops) >= _KEPT_HOPS:
                 self._hops.clear()
-            self._hops[peer, scheme] = hop = Hop(peer, scheme)
+            self._hops[key] = hop = Hop(peer, scheme, certificate, forwarding)
         return hop
 
     def now(self) -> float:
@@ -101,10 +108,19 @@ class Front(Host):
 
     __slots__ = ("hop", "listener", "proxy")
 
-    def __init__(self, proxy: Proxy, listener: str, peer: str, scheme: str) -> None:
+    def __init__(
+        self,
+        proxy: Proxy,
+        listener: str,
+        peer: str,
+        scheme: str,
+        certificate: bytes = b"",
+        forwarding: Forwarding = Forwarding.SANITIZE,
+    ) -> None:
+        """Prepare for a connection of a client; what is told of it is decided here: see Hop."""
         self.proxy: Final = proxy
         self.listener: Final = listener
-        self.hop: Final = proxy.hop(peer, scheme)
+        self.hop: Final = proxy.hop(peer, scheme, certificate, forwarding)
 
     def stream_opened(self, stream: Stream, fields: Fields, end: bool) -> None:
         """Begin an exchange for a request."""

@@ -2,25 +2,36 @@
 
 import asyncio
 import contextlib
+import logging
 import os
 import socket
-import ssl
 import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Final, final
+from functools import partial
+from typing import TYPE_CHECKING, Final, final
 
 from trailproxy.core.address import Address
 from trailproxy.core.connection import Connection
-from trailproxy.core.fault import Side
+from trailproxy.core.fault import Refusal, Side
+from trailproxy.core.identity import Guests, tell
 from trailproxy.core.record import Observer, Tally
 from trailproxy.core.stream import Host
+from trailproxy.net.certificate import read_peer
 from trailproxy.net.connection import PATIENCE, AsyncConnection, Patience
 from trailproxy.net.tasks import spawn
+from trailproxy.net.tls import ServerTls
 from trailproxy.wire import Role, WireParams, make_codec
+from trailproxy.wire.errors import ErrorCode
 
+if TYPE_CHECKING:
+    import ssl
+
+_log: Final = logging.getLogger("trailproxy")
 _BACKLOG: Final = 1024
 _HANDSHAKE_S: Final = 10.0
+_MOST_LOGGED: Final = 500  # characters about who was refused
+_NOT_LET_IN: Final = "the client certificate has none of the names that are let in"
 
 
 class ListenError(Exception):
@@ -31,8 +42,11 @@ class ListenError(Exception):
 class ListenParams:
     """What accepted connections are like."""
 
-    make_host: Callable[[str, str], Host]  # given the peer's address, and "http" or "https"
-    tls: ssl.SSLContext | None = None
+    #: Given the peer's address, "http" or "https", and what is to be told of its certificate.
+    make_host: Callable[[str, str, bytes], Host]
+    name: str = ""  # what metrics and logs call the listener
+    tls: ServerTls | None = None
+    guests: Guests | None = None  # who is let in, of those with a certificate; None: all
     codec: str = "native"
     wire: WireParams = field(default_factory=WireParams)
     patience: Patience = PATIENCE
@@ -61,6 +75,7 @@ class Listener:
         self._params: ListenParams | None = None
         self._draining = False
         self._arriving = 0  # connections accepted by the drain, and not made yet
+        self._told = False  # of a refusal, within this second
 
     def bind(self) -> None:
         """Take the address.
@@ -103,18 +118,19 @@ class Listener:
         if self._socket is None:
             raise ListenError(f"{self.address}: not bound")
         self._params = params
-        tls = params.tls
+        accept = partial(self._accept, params)
+        tls = None if params.tls is None else params.tls.context
         loop = asyncio.get_running_loop()
         earlier = self._server
         sock = self._socket.dup()
         handshake = None if tls is None else _HANDSHAKE_S
         if self.address.is_unix:
             self._server = await loop.create_unix_server(
-                self._accept, sock=sock, ssl=tls, backlog=_BACKLOG, ssl_handshake_timeout=handshake
+                accept, sock=sock, ssl=tls, backlog=_BACKLOG, ssl_handshake_timeout=handshake
             )
         else:
             self._server = await loop.create_server(
-                self._accept, sock=sock, ssl=tls, backlog=_BACKLOG, ssl_handshake_timeout=handshake
+                accept, sock=sock, ssl=tls, backlog=_BACKLOG, ssl_handshake_timeout=handshake
             )
         if earlier is not None:
             earlier.close()
@@ -132,28 +148,43 @@ class Listener:
         """The address, with the port that was taken for 0."""
         return self.address if self.address.is_unix else replace(self.address, port=self.port)
 
-    def _accept(self) -> asyncio.Protocol:
-        assert self._params is not None  # `serve` has set it before any connection could come
-        connection = AsyncConnection(
-            self._build, self._connections.discard, self._tally, self._params.patience
-        )
+    def _accept(self, params: ListenParams) -> asyncio.Protocol:
+        build = partial(self._build, params)
+        connection = AsyncConnection(build, self._connections.discard, self._tally, params.patience)
         return connection.as_protocol()
 
-    def _build(self, connection: AsyncConnection) -> Connection:
-        params = self._params
-        assert params is not None  # `serve` has set it before any connection could come
+    def _build(self, params: ListenParams, connection: AsyncConnection) -> Connection:
         self._connections.add(connection)
-        peername = connection.transport.get_extra_info("peername")
+        transport = connection.transport
+        peername = transport.get_extra_info("peername")
         peer = peername[0] if isinstance(peername, tuple) else "unix"
-        host = params.make_host(peer, "http" if params.tls is None else "https")
+        scheme, shown, told = "http", None, ""
+        if params.tls is not None:
+            tls: ssl.SSLObject = transport.get_extra_info("ssl_object")
+            scheme, shown = "https", read_peer(tls)
+            if shown is not None:
+                told = tell(shown, params.tls.uris[tls.context])
+        host = params.make_host(peer, scheme, told.encode())
         codec = make_codec(params.codec, Role.SERVER, params.wire)
         core = Connection(codec, Side.DOWNSTREAM, host, self._observer, self._tally)
+        if shown is not None and params.guests is not None and not params.guests.admit(shown):
+            core.refuse(ErrorCode.INADEQUATE_SECURITY, _NOT_LET_IN)
+            who = f"{peer}, whose certificate says {tell(shown, ())}"
+            self._refused(params.name, Refusal.CLIENT_NAME, who)
         if self._draining:
             asyncio.get_running_loop().call_soon(core.drain)
         return core
 
+    def _refused(self, name: str, cause: Refusal, who: str) -> None:
+        """Count a connection that was refused, and log it, one a second at most."""
+        self._observer.connection_refused(name, cause)
+        if not self._told:
+            self._told = True
+            _log.warning("listener %s refused (%s) %s", name, cause, who[:_MOST_LOGGED])
+
     def tick(self) -> None:
         """A second has passed."""
+        self._told = False
         for connection in list(self._connections):
             connection.tick()
 
@@ -179,11 +210,14 @@ class Listener:
             yield accepted
 
     async def _welcome(self, accepted: socket.socket) -> None:
-        tls = None if self._params is None else self._params.tls
+        params = self._params
+        assert params is not None  # `serve` has set it before any connection could come
+        tls = None if params.tls is None else params.tls.context
         handshake = None if tls is None else _HANDSHAKE_S
+        accept = partial(self._accept, params)
         try:
             await asyncio.get_running_loop().connect_accepted_socket(
-                self._accept, accepted, ssl=tls, ssl_handshake_timeout=handshake
+                accept, accepted, ssl=tls, ssl_handshake_timeout=handshake
             )
         except OSError:
             return  # its handshake failed, or it left

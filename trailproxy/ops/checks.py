@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 from trailproxy.core.address import Address, parse_address, parse_endpoint
+from trailproxy.core.identity import name_fault
 from trailproxy.core.trailers import may_trail
 from trailproxy.ops import patterns
 from trailproxy.ops.problem import Complaint, Place, did_you_mean, quote, show
@@ -88,6 +89,25 @@ def _collide(one: Address, other: Address) -> bool:
     families = {":" in one.host, ":" in other.host}
     wild = {one.host, other.host} & {"0.0.0.0", "::"}
     return one.host == other.host or (bool(wild) and len(families) == 1)
+
+
+def _clients(settings: "Settings") -> Iterator[Complaint]:
+    for position, listener in enumerate(settings.listeners):
+        tls = listener.tls
+        place: Place = ("listeners", position)
+        asks = tls is not None and tls.client_ca is not None
+        if listener.forward_client_cert in ("set", "append") and not asks:
+            yield (*place, "forward_client_cert"), "is of no use without tls.client_ca"
+        if tls is None:
+            continue
+        if tls.client_auth == "optional" and not asks:
+            yield (*place, "tls", "client_auth"), "is of no use without client_ca"
+        if tls.client_names is not None and not asks:
+            yield (*place, "tls", "client_names"), "is of no use without client_ca"
+        for number, name in enumerate(tls.client_names or ()):
+            why = name_fault(name)
+            if why:
+                yield (*place, "tls", "client_names", number), f"{quote(name)}: {why}"
 
 
 def _endpoints(settings: "Settings") -> Iterator[Complaint]:
@@ -265,6 +285,7 @@ def _limits(settings: "Settings") -> Iterator[Complaint]:
 _CHECKS: Final[tuple[Callable[["Settings"], Iterator[Complaint]], ...]] = (
     _names,
     _binds,
+    _clients,
     _endpoints,
     _upstreams,
     _targets,

@@ -18,6 +18,7 @@ from trailproxy.ops.route_settings import Match, RouteSettings, Target, Timeouts
 from trailproxy.ops.section import Address, File, Name, Section, count, default, doc, some
 from trailproxy.ops.shape import complaints
 from trailproxy.ops.telemetry import AccessLogSettings, MetricsSettings, TracingSettings
+from trailproxy.ops.tls_settings import ListenerTls
 from trailproxy.ops.units import Duration, Size, decode
 from trailproxy.ops.upstream_settings import UpstreamSettings, UpstreamTls
 from trailproxy.ops.yaml_source import MAX_OCTETS, Source, read
@@ -52,16 +53,6 @@ __all__ = [
 _SECRETS: Final = frozenset({"private_key"})
 
 
-class ListenerTls(Section, frozen=True, kw_only=True):
-    """The TLS of a listener: TLS 1.2 or 1.3, with HTTP/2 chosen by ALPN."""
-
-    certificate: Annotated[File, doc("PEM file: the certificate, then its intermediates.")]
-    private_key: Annotated[File, doc("PEM file: the certificate's key, without a passphrase.")]
-    client_ca: Annotated[
-        File | None, doc("PEM file: clients must show a certificate that one of these signed.")
-    ] = None
-
-
 class ListenerSettings(Section, frozen=True, kw_only=True):
     """A place where clients connect."""
 
@@ -71,6 +62,13 @@ class ListenerSettings(Section, frozen=True, kw_only=True):
         ListenerTls | None,
         doc("Without it, clients speak HTTP/2 in the clear, with prior knowledge."),
     ] = None
+    forward_client_cert: Annotated[
+        Literal["sanitize", "set", "append", "forward"],
+        doc(
+            "x-forwarded-client-cert: sanitize takes away what a client says, set says it anew "
+            "of the certificate it showed, append says it behind what came, forward lets it pass."
+        ),
+    ] = "sanitize"
 
 
 class AdminSettings(Section, frozen=True, kw_only=True):

@@ -5,6 +5,7 @@ shared: its verdict and its wire form are worked out a single time. Names with a
 meaning carry a token, and whoever asks compares numbers instead of octets.
 """
 
+from itertools import product
 from typing import Final, final
 
 from mypy_extensions import i64, mypyc_attr
@@ -32,6 +33,8 @@ MAX_FORWARDS: Final = 18
 GRPC_TIMEOUT: Final = 19
 TRACEPARENT: Final = 20
 SECRET: Final = 21  # never put in a compression table of ours (RFC 7541 section 7.1.3)
+CLIENT_CERT: Final = 22  # x-forwarded-client-cert
+CLIENT_CERT_ALIKE: Final = 23  # its other spellings: many servers take _ for -
 
 _TOKENS: Final[dict[bytes, int]] = {
     b":method": METHOD,
@@ -62,6 +65,10 @@ _TOKENS: Final[dict[bytes, int]] = {
     b"cookie": SECRET,
     b"set-cookie": SECRET,
 }
+_TOKENS.update(
+    {b"x%cforwarded%cclient%ccert" % marks: CLIENT_CERT_ALIKE for marks in product(b"-_", repeat=3)}
+)
+_TOKENS[b"x-forwarded-client-cert"] = CLIENT_CERT
 
 
 def octet_set(members: bytes) -> bytes:

@@ -15,6 +15,7 @@ from trailproxy.wire.authority import is_authority, names_port
 from trailproxy.wire.errors import HTTP2Error
 from trailproxy.wire.field import (
     AUTHORITY,
+    CLIENT_CERT_ALIKE,
     CONNECTION_SPECIFIC,
     CONTENT_LENGTH,
     HOST,
@@ -135,7 +136,7 @@ class Fields:
     def get(self, name: bytes) -> bytes | None:
         """Return the first value under `name`, or None."""
         token = token_of(name)
-        if token not in (PLAIN, OTHER_PSEUDO, CONNECTION_SPECIFIC, SECRET):
+        if token not in (PLAIN, OTHER_PSEUDO, CONNECTION_SPECIFIC, SECRET, CLIENT_CERT_ALIKE):
             return self.find(token)  # the token stands for this one name
         for field in self.items:
             if field.name == name:
