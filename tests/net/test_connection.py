@@ -252,7 +252,7 @@ async def test_a_client_that_never_speaks_is_let_go(house: House) -> None:
 class Butler(Host):
     """Answers every request at once, but for those it was told to keep waiting."""
 
-    def __init__(self, peer: str, scheme: str) -> None:
+    def __init__(self, peer: str, scheme: str, certificate: bytes) -> None:
         self.told = (peer, scheme)
 
     def stream_opened(self, stream: Stream, fields: Fields, end: bool) -> None:
