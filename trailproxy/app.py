@@ -13,10 +13,10 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, final
+from typing import Any, Final, final
 
+from trailproxy.admin_page import AdminPage
 from trailproxy.build import BindError, BuildError, Key, Plan, Seat, make_plan, processes
-from trailproxy.core.address import Address
 from trailproxy.core.clock import DateStamp
 from trailproxy.core.fault import Cause, Side
 from trailproxy.core.proxy import Front, Proxy
@@ -25,7 +25,6 @@ from trailproxy.core.routing import Router
 from trailproxy.net.clock import CLOCK
 from trailproxy.net.listener import Listener, ListenError, ListenParams
 from trailproxy.net.origin import Origin
-from trailproxy.net.tasks import spawn
 from trailproxy.ops.access_log import AccessLog
 from trailproxy.ops.metrics import Metrics
 from trailproxy.ops.page import renderer
@@ -36,33 +35,12 @@ from trailproxy.ops.tracing import finish, fit
 from trailproxy.reloads import Reloads
 from trailproxy.watch import Watch
 
-if TYPE_CHECKING:
-    from trailproxy.ops.admin import Admin, Backstage
-
 _log: Final = logging.getLogger("trailproxy")
 _COLLECT: Final = (50_000, 20, 50)  # young objects, and how seldom the older ones are searched
 _TICK_S: Final = 1.0
 _FLUSH_S: Final = 0.2  # how long an access-log line may wait
 _POLL_S: Final = 0.02  # how often a drain looks whether it is done
 _FAREWELL_S: Final = 0.5  # for the last resets to leave when a drain runs out of time
-
-
-async def start_admin(backstage: "Backstage", address: Address) -> "Admin":
-    """Start an admin page.
-
-    Raises:
-        BindError: the address is in use, or not ours.
-    """
-    # workers have no admin page: without aiohttp they start sooner, and are smaller
-    from trailproxy.ops.admin import Admin  # noqa: PLC0415
-
-    admin = Admin(backstage)
-    try:
-        await admin.start(address)
-    except OSError as error:
-        why = error.strerror or error
-        raise BindError([f"admin: cannot bind {address}: {why}"]) from error
-    return admin
 
 
 @final
@@ -97,12 +75,11 @@ class App:
         self._reloads: Final = Reloads(read, self._take_up, self._metrics, watch)
         self._asked: Final = asyncio.Event()  # to stop
         self._hurried: Final = asyncio.Event()  # asked twice
+        self._admin: Final = AdminPage(self) if given is None else None
         # swapped on reload
         self._snapshot: Snapshot | None = None
-        self._admin_address: Address | None = None
         self._listeners: Final[dict[Seat, tuple[Key, Listener]]] = {}
         self._origins: Final[dict[str, tuple[Key, Origin]]] = {}
-        self._admin: Admin | None = None
         self._log_target = "off"
         # no longer configured, and not yet empty
         self._leaving: list[Listener | Origin] = []
@@ -177,10 +154,10 @@ class App:
         with ExitStack() as undo:
             log = self._open_log(plan.settings.access_log.path, undo)
             fresh = self._bind_new(plan, undo)
-            admin = await self._start_admin(plan.admin)
+            if self._admin is not None:
+                self._admin.prepare(plan.admin)
             undo.pop_all()
         # from here on nothing fails
-        old_admin, self._admin = self._admin, admin
         self._commit_log(plan, log)
         meters = self._metrics.meters
         meters.tracer = fit(
@@ -190,10 +167,9 @@ class App:
         upstreams = {name: origin for name, (_, origin) in self._origins.items()}
         self._snapshot = compile_snapshot(plan.settings, upstreams)
         self._proxy.router = self._snapshot.router
-        self._admin_address = plan.admin
         await self._commit_listeners(plan, fresh)
-        if old_admin is not None and old_admin is not admin:
-            spawn(old_admin.stop(), "the old admin page")  # it may have an answer to give yet
+        if self._admin is not None:
+            await self._admin.commit(plan.admin)
 
     def _open_log(self, target: str, undo: ExitStack) -> AccessLog:
         """Open the access log, or the same one anew: its file may have been moved away."""
@@ -224,13 +200,6 @@ class App:
             undo.callback(listener.close)
             fresh[seat] = listener
         return fresh
-
-    async def _start_admin(self, address: Address) -> "Admin | None":
-        if self._given is not None:
-            return None
-        if self._admin is not None and self._admin_address == address:
-            return self._admin
-        return await start_admin(self, address)
 
     def _commit_log(self, plan: Plan, log: AccessLog) -> None:
         self._log_target = plan.settings.access_log.path
@@ -373,7 +342,7 @@ class App:
     @property
     def admin_port(self) -> int:
         """The TCP port of the admin page."""
-        return self._admin.addresses[0][1] if self._admin is not None else 0
+        return self._admin.port if self._admin is not None else 0
 
 
 def _spare_the_collector() -> None:

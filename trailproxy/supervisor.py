@@ -15,16 +15,14 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any, Final, final
 
-from trailproxy.app import start_admin
+from trailproxy.admin_page import AdminPage
 from trailproxy.build import BindError, BuildError, Plan, Seat, make_plan, processes
-from trailproxy.core.address import Address
 from trailproxy.core.fault import Side
 from trailproxy.core.record import Tally
 from trailproxy.net.claim import Claim
 from trailproxy.net.listener import ListenError
 from trailproxy.net.tasks import spawn
 from trailproxy.ops.access_log import AccessLog
-from trailproxy.ops.admin import Admin
 from trailproxy.ops.metrics import Metrics
 from trailproxy.ops.page import renderer
 from trailproxy.ops.reading import add, read
@@ -58,12 +56,11 @@ class Supervisor:
             read_settings, self._take_up_everywhere, self._metrics, watch
         )
         self._asked: Final = asyncio.Event()  # to stop
+        self._admin: Final = AdminPage(self)
         # changed by reloads
         self._claims: Final[dict[Seat, Claim]] = {}
         self._posts: Final[list[Post]] = []
         self._settings: Settings | None = None
-        self._admin: Admin | None = None
-        self._admin_address: Address | None = None
 
     # -- start and run -------------------------------------------------------------------
 
@@ -109,11 +106,9 @@ class Supervisor:
         with ExitStack() as undo:
             _try_log(plan.settings.access_log.path)
             fresh = self._claim_new(plan, undo)
-            admin = await self._start_admin(plan.admin)
+            self._admin.prepare(plan.admin)
             undo.pop_all()
         # from here on nothing fails
-        old_admin, self._admin = self._admin, admin
-        self._admin_address = plan.admin
         self._settings = plan.settings
         self._metrics.allow_methods(plan.settings.metrics.grpc_methods)
         for seat in self._claims.keys() - plan.listeners.keys():
@@ -122,8 +117,7 @@ class Supervisor:
             self._claims[seat] = claim
             _log.info("listener %s is at %s", plan.listeners[seat].name, claim.address)
         self._fit(processes(plan.settings))
-        if old_admin is not None and old_admin is not admin:
-            spawn(old_admin.stop(), "the old admin page")  # it may have an answer to give yet
+        await self._admin.commit(plan.admin)
 
     def _claim_new(self, plan: Plan, undo: ExitStack) -> dict[Seat, Claim]:
         fresh: dict[Seat, Claim] = {}
@@ -137,11 +131,6 @@ class Supervisor:
             undo.callback(claim.close)
             fresh[seat] = claim
         return fresh
-
-    async def _start_admin(self, address: Address) -> Admin:
-        if self._admin is not None and self._admin_address == address:
-            return self._admin
-        return await start_admin(self, address)
 
     def _fit(self, wanted: int) -> None:
         """Have as many workers as are wanted; those with the highest numbers go first."""
@@ -243,8 +232,7 @@ class Supervisor:
             for claim in self._claims.values():
                 claim.close()
             await asyncio.gather(*[post.give_up() for post in self._posts])
-        if self._admin is not None:
-            await self._admin.stop()
+        await self._admin.stop()
         _log.info("stopped")
 
 

@@ -7,14 +7,12 @@ from being given to others while processes come and go. A unix path has one
 socket, which listens here and is accepted from everywhere.
 """
 
-import contextlib
-import os
 import socket
 from dataclasses import replace
 from typing import Final, final
 
 from trailproxy.core.address import Address
-from trailproxy.net.listener import bind, listen
+from trailproxy.net.listener import bind, listen, release
 
 
 @final
@@ -50,7 +48,4 @@ class Claim:
 
     def close(self) -> None:
         """Let go of the address; sockets that were handed out go on."""
-        self._socket.close()
-        if self.address.is_unix:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(self.address.path)
+        release(self._socket, self.address)

@@ -216,11 +216,11 @@ class Listener:
             self._server.close()
             self._server = None
         if self._socket is not None:
-            self._socket.close()
+            if self._adopted:
+                self._socket.close()
+            else:
+                release(self._socket, self.address)
             self._socket = None
-            if self.address.is_unix and not self._adopted:
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(self.address.path)
 
 
 def bind(address: Address, *, shared: bool = False) -> socket.socket:
@@ -260,6 +260,14 @@ def listen(bound: socket.socket, address: Address) -> None:
     except OSError as error:
         bound.close()
         raise _unusable(address, error) from error
+
+
+def release(bound: socket.socket, address: Address) -> None:
+    """Close a socket that was bound here, and remove the path of a unix socket."""
+    bound.close()
+    if address.is_unix:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(address.path)
 
 
 def _unusable(address: Address, error: OSError) -> ListenError:
