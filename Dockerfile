@@ -10,12 +10,16 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
 RUN apt-get update && apt-get install --yes --no-install-recommends gcc libc6-dev
 RUN python -m venv --without-pip /opt/venv
 WORKDIR /src
-COPY requirements.lock requirements-build.lock ./
+COPY requirements.lock requirements-build.lock requirements-sbom.lock ./
 # The packages first: this layer stays as it is until a lock changes.
 RUN python -m pip --python /opt/venv/bin/python install --no-compile --require-hashes --requirement requirements.lock
 # The build backend, beside the venv.
 RUN python -m pip install --require-hashes --requirement requirements-build.lock
+# What lists the packages, in a venv of its own.
+RUN python -m venv --without-pip /opt/sbom \
+ && python -m pip --python /opt/sbom/bin/python install --require-hashes --requirement requirements-sbom.lock
 COPY pyproject.toml hatch_build.py README.md LICENSE ./
+RUN /opt/sbom/bin/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible --output-file /opt/trailproxy.cdx.json requirements.lock
 COPY trailproxy trailproxy
 RUN python -m pip wheel --no-deps --no-build-isolation --wheel-dir dist . \
  && python -m pip --python /opt/venv/bin/python install --no-compile --no-deps --no-index dist/*.whl
@@ -25,8 +29,10 @@ RUN /opt/venv/bin/python -m compileall -q --invalidation-mode unchecked-hash /op
 FROM python:3.13-slim
 LABEL org.opencontainers.image.title="trailproxy" \
       org.opencontainers.image.description="An HTTP/2 reverse proxy that never loses a trailer" \
-      org.opencontainers.image.licenses="Apache-2.0"
+      org.opencontainers.image.licenses="Apache-2.0" \
+      trailproxy.sbom="/usr/share/sbom/trailproxy.cdx.json"
 COPY --from=build /opt/venv /opt/venv
+COPY --from=build /opt/trailproxy.cdx.json /usr/share/sbom/trailproxy.cdx.json
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1

@@ -29,7 +29,7 @@ endif
 
 .DEFAULT_GOAL := help
 .PHONY: help run build pure test testpure testh2 contract e2e soak resilience fuzz memcheck bench growth publish \
-	hops micro instructions check lint types rooms rules fmt lock tools clean
+	hops micro instructions check lint types rooms rules fmt lock sbom tools clean
 
 help: ## list the verbs
 	@sed -n 's/^\([a-z0-9]*\):.*## /\1|/p' $(MAKEFILE_LIST) | \
@@ -139,9 +139,16 @@ lock: ## take up new versions into the locks
 	build/lock/bin/python -c 'import tomllib; \
 		project = tomllib.load(open("pyproject.toml", "rb")); \
 		groups = project["dependency-groups"]; \
-		wanted = [project["build-system"]["requires"], groups["test"], groups["lint"], groups["build"]]; \
+		wanted = [project["build-system"]["requires"], *map(groups.get, ("test", "lint", "build", "sbom"))]; \
+		open("build/sbom.in", "w").write("\n".join(groups["sbom"])); \
 		print(*sum(wanted, []), sep="\n")' > build/dev.in
 	$(COMPILE) --output-file requirements-dev.lock pyproject.toml build/dev.in
+	$(COMPILE) --output-file requirements-sbom.lock build/sbom.in
+
+sbom: $(STAMP) ## list the packages of the image, as CycloneDX, in build/trailproxy.cdx.json
+	@mkdir -p build
+	$(BIN)/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible \
+		--output-file build/trailproxy.cdx.json requirements.lock
 
 $(VENV)/.peers: $(STAMP)
 	@echo installing $(PEERS)

@@ -31,7 +31,7 @@ RULES = DEPLOY / "prometheus" / "rules" / "trailproxy.yaml"
 RULE_TESTS = DEPLOY / "prometheus" / "trailproxy_test.yaml"
 DASHBOARD = DEPLOY / "grafana" / "dashboard.json"
 YAML_FILES = sorted([*DEPLOY.rglob("*.yaml"), *DEPLOY.rglob("*.yml")])
-LOCKS = [ROOT / f"requirements{purpose}.lock" for purpose in ("", "-build", "-dev")]
+LOCKS = [ROOT / f"requirements{purpose}.lock" for purpose in ("", "-build", "-sbom", "-dev")]
 
 
 def documents(path: Path) -> list[Any]:
@@ -242,8 +242,63 @@ def test_the_image_keeps_its_promises(dockerfile: list[tuple[str, str]]) -> None
     assert "RUN" not in stage
     assert "PYTHONDONTWRITEBYTECODE=1" in stage["ENV"]
     installs = [what for _, what in dockerfile if "-m pip " in what and " install " in what]
-    assert len(installs) == 3
+    assert len(installs) == 4
     assert all(re.search("--require-hashes|--no-deps --no-index", each) for each in installs)
+
+
+def listing(command: str) -> list[str]:
+    """Return how a command lists the packages, without the place of the list."""
+    _, *arguments = command.replace("\\\n", " ").split()
+    out = arguments.index("--output-file")
+    assert arguments[out + 1].endswith("/trailproxy.cdx.json")
+    return arguments[:out] + arguments[out + 2 :]
+
+
+def test_the_image_lists_exactly_the_packages_of_its_lock(
+    dockerfile: list[tuple[str, str]], tmp_path: Path
+) -> None:
+    (step,) = [what for word, what in dockerfile if word == "RUN" and "cyclonedx-py" in what]
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    (verb,) = re.findall(r"^\t\S+/cyclonedx-py (?:.*\\\n)*.*$", makefile, re.MULTILINE)
+    assert listing(verb) == listing(step)
+    # whether the list is CycloneDX to the letter is seen when it is made; that takes 6 s of CPU
+    tool, out = Path(sys.executable).parent / "cyclonedx-py", tmp_path / "list.json"
+    subprocess.run(
+        [tool, *listing(step), "--no-validate", "--output-file", out],
+        cwd=ROOT,
+        capture_output=True,
+        timeout=60,
+        check=True,
+    )
+
+    told = json.loads(out.read_text(encoding="utf-8"))
+    assert told["bomFormat"] == "CycloneDX"
+    assert told["metadata"]["component"]["name"] == "trailproxy"
+    listed = {each["name"]: each for each in told["components"]}
+    pins = re.split(r"\n(?=\S)", LOCKS[0].read_text(encoding="utf-8").strip())
+    assert len(pins) == len(listed) == len(told["components"])
+    for pin in pins:
+        name, version = re.split(r"[=\s]+", pin)[:2]
+        assert listed[name]["version"] == version
+        assert listed[name]["purl"] == f"pkg:pypi/{name}@{version}"
+        (distribution,) = listed[name]["externalReferences"]
+        hashes = [each["content"] for each in distribution["hashes"]]
+        assert hashes == re.findall(r"--hash=sha256:(\w+)", pin)
+
+
+def test_the_list_is_where_the_label_says_and_its_tool_stays_behind(
+    dockerfile: list[tuple[str, str]],
+) -> None:
+    last_stage = max(place for place, (word, _) in enumerate(dockerfile) if word == "FROM")
+    stage = dockerfile[last_stage:]
+    (place,) = re.findall(r'trailproxy\.sbom="(.+?)"', dict(stage)["LABEL"])
+    copied = [what.split() for word, what in stage if word == "COPY"]
+    assert all(each[0] == "--from=build" for each in copied)
+    assert {each[1]: each[2] for each in copied} == {
+        "/opt/venv": "/opt/venv",
+        f"/opt/{Path(place).name}": place,
+    }
+    assert place in (ROOT / "SECURITY.md").read_text(encoding="utf-8")
 
 
 class Healthy(http.server.BaseHTTPRequestHandler):
@@ -291,16 +346,17 @@ def test_locks_are_hashed_and_name_no_place(lock: Path) -> None:
 
 def test_locks_hold_what_the_project_asks_for() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    runtime, build, dev = (
+    runtime, build, sbom, dev = (
         dict(re.findall(r"^([\w.-]+)==(\S+)", lock.read_text(encoding="utf-8"), re.MULTILINE))
         for lock in LOCKS
     )
     groups = project["dependency-groups"]
-    asked = [each for name in ("test", "lint", "build") for each in groups[name]]
+    asked = [each for name in ("test", "lint", "build", "sbom") for each in groups[name]]
     assert names(project["project"]["dependencies"]) <= runtime.keys()
     assert names(project["build-system"]["requires"]) <= build.keys()
     assert names(asked) <= dev.keys()
-    assert runtime.items() | build.items() <= dev.items()
+    assert names(groups["sbom"]) <= sbom.keys()
+    assert runtime.items() | build.items() | sbom.items() <= dev.items()
 
 
 def names(requirements: list[str]) -> set[str]:

@@ -6,6 +6,7 @@ The rooms, and who may import whom (a test enforces it)::
     supervisor, worker  the same in several processes: post, control
     reloads, watch      when the configuration is taken up anew
     handover            listening sockets that go from one process to the next
+    admin_page          where operators ask, and who of them may
     probe               a client and an origin that tell what a path keeps; not of the proxy
     net | ops           sockets and TLS | what operators write and see
     core                what a proxy does; synchronous, no sockets, no asyncio

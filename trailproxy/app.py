@@ -11,9 +11,9 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, final
+from typing import Any, Final, final
 
-from trailproxy.admin import start_admin
+from trailproxy.admin_page import AdminPage
 from trailproxy.build import (
     BindError,
     BuildError,
@@ -24,7 +24,6 @@ from trailproxy.build import (
     make_plan,
     processes,
 )
-from trailproxy.core.address import Address
 from trailproxy.core.clock import DateStamp
 from trailproxy.core.fault import Cause, Side
 from trailproxy.core.proxy import Front, Proxy
@@ -35,7 +34,6 @@ from trailproxy.net.clock import CLOCK
 from trailproxy.net.listener import Listener, ListenError, ListenParams
 from trailproxy.net.loop import spare_the_collector
 from trailproxy.net.origin import Origin
-from trailproxy.net.tasks import spawn
 from trailproxy.ops.access_log import AccessLog
 from trailproxy.ops.metrics import Metrics
 from trailproxy.ops.page import renderer
@@ -45,9 +43,6 @@ from trailproxy.ops.snapshot import Snapshot, compile_snapshot
 from trailproxy.ops.tracing import finish, fit
 from trailproxy.reloads import Reloads
 from trailproxy.watch import Watch
-
-if TYPE_CHECKING:
-    from trailproxy.ops.admin import Admin
 
 _log: Final = logging.getLogger("trailproxy")
 _TICK_S: Final = 1.0
@@ -91,12 +86,11 @@ class App:
         self._reloads: Final = Reloads(read, self._take_up, self._metrics, watch)
         self._asked: Final = asyncio.Event()  # to stop
         self._hurried: Final = asyncio.Event()  # asked twice
+        self._admin: Final = None if supervised else AdminPage(self, self._heritage)
         # swapped on reload
         self._snapshot: Snapshot | None = None
-        self._admin_address: Address | None = None
         self._listeners: Final[dict[Seat, tuple[Key, Listener]]] = {}
         self._origins: Final[dict[str, tuple[Key, Origin]]] = {}
-        self._admin: Admin | None = None
         self._log_target = "off"
         # no longer configured, and not yet empty
         self._leaving: list[Listener | Origin] = []
@@ -172,10 +166,10 @@ class App:
         with ExitStack() as undo:
             log = self._open_log(plan.settings.access_log.path, undo)
             fresh = self._bind_new(plan, undo)
-            admin = await self._start_admin(plan.admin)
+            if self._admin is not None:
+                self._admin.prepare(plan.admin)
             undo.pop_all()
         # from here on nothing fails
-        old_admin, self._admin = self._admin, admin
         self._commit_log(plan, log)
         meters = self._metrics.meters
         meters.tracer = fit(
@@ -185,10 +179,9 @@ class App:
         upstreams = {name: origin for name, (_, origin) in self._origins.items()}
         self._snapshot = compile_snapshot(plan.settings, upstreams)
         self._proxy.router = self._snapshot.router
-        self._admin_address = plan.admin
         await self._commit_listeners(plan, fresh)
-        if old_admin is not None and old_admin is not admin:
-            spawn(old_admin.stop(), "the old admin page")  # it may have an answer to give yet
+        if self._admin is not None:
+            await self._admin.commit(plan.admin)
 
     def _open_log(self, target: str, undo: ExitStack) -> AccessLog:
         """Open the access log, or the same one anew: its file may have been moved away."""
@@ -221,13 +214,6 @@ class App:
             undo.callback(listener.close)
             fresh[seat] = listener
         return fresh
-
-    async def _start_admin(self, address: Address) -> "Admin | None":
-        if self._supervised:
-            return None
-        if self._admin is not None and self._admin_address == address:
-            return self._admin
-        return await start_admin(self, address, self._heritage)
 
     def _commit_log(self, plan: Plan, log: AccessLog) -> None:
         self._log_target = plan.settings.access_log.path
@@ -316,9 +302,7 @@ class App:
             Loan(seat, listener.lend(), listener.shared)
             for seat, (_, listener) in self._listeners.items()
         ]
-        if self._admin is not None and self._admin_address is not None:
-            loans.append(Loan((self._admin_address, ""), self._admin.lend(), shared=False))
-        return loans
+        return loans if self._admin is None else [*loans, *self._admin.lend()]
 
     async def settled(self) -> None:
         """Return when all that is configured is served: a start leaves nothing open."""
@@ -328,8 +312,7 @@ class App:
         for _, listener in self._listeners.values():
             listener.leave_to_others()
         if self._admin is not None:
-            spawn(self._admin.stop(), "the admin page that was handed over")
-            self._admin = None
+            self._admin.hand_over()
         self.drain()
 
     # -- the end -------------------------------------------------------------------------
@@ -395,4 +378,4 @@ class App:
     @property
     def admin_port(self) -> int:
         """The TCP port of the admin page."""
-        return self._admin.addresses[0][1] if self._admin is not None else 0
+        return self._admin.port if self._admin is not None else 0

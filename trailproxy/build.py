@@ -7,7 +7,10 @@ contents included, so that an unchanged part keeps its connections.
 
 import hashlib
 import os
+import re
 from collections.abc import Iterator
+from dataclasses import replace
+from ipaddress import ip_address
 from typing import Final, NamedTuple
 
 from trailproxy.core.address import Address, parse_address, parse_endpoint
@@ -20,11 +23,24 @@ from trailproxy.net.health import HealthParams
 from trailproxy.net.names import Spot
 from trailproxy.net.origin_params import OriginParams
 from trailproxy.net.outliers import OutlierParams
-from trailproxy.net.tls import ServerTls, TLSError, client_context, listener_tls
+from trailproxy.net.tls import (
+    ServerTls,
+    TLSError,
+    client_context,
+    listener_tls,
+    server_context,
+)
 from trailproxy.net.weights import LoadParams
 from trailproxy.ops import tracing
+from trailproxy.ops.gate import Gate, digest_of
 from trailproxy.ops.handling import handling
-from trailproxy.ops.settings import Limits, ListenerSettings, Settings, UpstreamSettings
+from trailproxy.ops.settings import (
+    AdminSettings,
+    Limits,
+    ListenerSettings,
+    Settings,
+    UpstreamSettings,
+)
 from trailproxy.ops.snapshot import wire_params
 from trailproxy.ops.upstream_settings import (
     EndpointSettings,
@@ -34,6 +50,8 @@ from trailproxy.ops.upstream_settings import (
     OutlierSettings,
 )
 from trailproxy.wire import WireParams
+
+_MAX_TOKEN: Final = 4096  # octets of a token file
 
 Key = tuple[object, ...]
 #: Where a listener sits; on port 0, which takes any, its name tells it from others.
@@ -69,6 +87,15 @@ class OriginPlan(NamedTuple):
     params: OriginParams
 
 
+class AdminPlan(NamedTuple):
+    """An admin page to be."""
+
+    key: Key
+    address: Address
+    gate: Gate
+    caution: str  # what operators should know of it; mostly nothing
+
+
 class Plan(NamedTuple):
     """Everything the settings ask for, built and unused."""
 
@@ -77,15 +104,15 @@ class Plan(NamedTuple):
     patience: Patience
     listeners: dict[Seat, ListenerPlan]
     origins: dict[str, OriginPlan]
-    admin: Address
+    admin: AdminPlan
 
 
 def make_plan(settings: Settings) -> Plan:
     """Build what the settings describe.
 
     Raises:
-        BuildError: a certificate, a key, a CA file or a hook cannot be used, or a package is
-            missing.
+        BuildError: a certificate, a key, a CA file, a token or a hook cannot be used, or a
+            package is missing.
     """
     wire = wire_params(settings.limits)
     patience = _patience(settings.limits)
@@ -102,10 +129,16 @@ def make_plan(settings: Settings) -> Plan:
             origins[upstream.name] = _origin(upstream, settings.codec, wire, patience)
         except TLSError as error:
             problems.append(f"upstreams[{place}].tls: {error}")
+    admin = None
+    try:
+        admin = _admin(settings.admin)
+    except (TLSError, _TokenError) as error:
+        key = "tls" if isinstance(error, TLSError) else "token_file"
+        problems.append(f"admin.{key}: {error}")
     problems += _complaints(settings)
-    if problems:
+    if problems or admin is None:
         raise BuildError(problems)
-    return Plan(settings, wire, patience, listeners, origins, parse_address(settings.admin.bind))
+    return Plan(settings, wire, patience, listeners, origins, admin)
 
 
 def _complaints(settings: Settings) -> Iterator[str]:
@@ -192,6 +225,50 @@ def _origin(
         patience=patience,
     )
     return OriginPlan((settings, codec, wire, patience, digest), params)
+
+
+class _TokenError(Exception):
+    """A token file cannot be used; the text names it, and tells nothing of what it holds."""
+
+
+def _admin(settings: AdminSettings) -> AdminPlan:
+    address = parse_address(settings.bind)
+    token, tls = settings.token, settings.tls
+    if settings.token_file is not None:
+        token = _read_token(settings.token_file)
+    gate = Gate(digest=b"" if token is None else digest_of(token))
+    key: Key = (settings, gate)
+    if tls is not None:
+        # probes show no certificate: who else must is told when it asks
+        context = server_context(
+            tls.certificate, tls.private_key, tls.client_ca, optional=True, alpn="http/1.1"
+        )
+        key = (*key, _digest(*tls.files))
+        gate = replace(gate, tls=context, asks=tls.client_ca is not None)
+    return AdminPlan(key, address, gate, _caution(address, gate))
+
+
+def _read_token(name: str) -> str:
+    try:
+        with open(name, "rb") as file:
+            octets = file.read(_MAX_TOKEN + 1).rstrip(b"\r\n")
+    except OSError as error:
+        raise _TokenError(f"{name}: {error.strerror}") from error
+    if len(octets) > _MAX_TOKEN or re.fullmatch(rb"[!-~]+", octets) is None:
+        raise _TokenError(f"{name} must hold one line of visible ASCII characters without blanks")
+    return octets.decode()
+
+
+def _caution(address: Address, gate: Gate) -> str:
+    """Tell of an admin page to which everybody on the network could give orders."""
+    if not gate.open or address.is_unix or address.host == "localhost":
+        return ""
+    if address.is_ip and ip_address(address.host).is_loopback:
+        return ""
+    return (
+        f"admin: {address} asks for neither a token nor a certificate: "
+        "whoever reaches it can read the configuration, reload and drain"
+    )
 
 
 def _spot(endpoint: str | EndpointSettings) -> Spot:

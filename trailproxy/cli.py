@@ -124,6 +124,8 @@ def _check(arguments: argparse.Namespace) -> int:
         f"{arguments.config}: good: {len(settings.listeners)} listeners, "
         f"{len(settings.upstreams)} upstreams, {len(settings.routes)} routes"
     )
+    if plan.admin.caution:
+        sys.stderr.write(f"{arguments.config}: {plan.admin.caution}\n")
     return OK
 
 

@@ -15,9 +15,8 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any, Final, final
 
-from trailproxy.admin import start_admin
+from trailproxy.admin_page import AdminPage
 from trailproxy.build import BindError, BuildError, Plan, Seat, check_fixed, make_plan, processes
-from trailproxy.core.address import Address
 from trailproxy.core.fault import Side
 from trailproxy.core.record import Tally
 from trailproxy.handover import Heritage, Loan
@@ -25,7 +24,6 @@ from trailproxy.net.claim import Claim
 from trailproxy.net.listener import ListenError
 from trailproxy.net.tasks import spawn
 from trailproxy.ops.access_log import AccessLog
-from trailproxy.ops.admin import Admin
 from trailproxy.ops.metrics import Metrics
 from trailproxy.ops.page import renderer
 from trailproxy.ops.reading import add, read
@@ -66,12 +64,11 @@ class Supervisor:
             read_settings, self._take_up_everywhere, self._metrics, watch
         )
         self._asked: Final = asyncio.Event()  # to stop
+        self._admin: Final = AdminPage(self, self._heritage)
         # changed by reloads
         self._claims: Final[dict[Seat, Claim]] = {}
         self._posts: Final[list[Post]] = []
         self._settings: Settings | None = None
-        self._admin: Admin | None = None
-        self._admin_address: Address | None = None
 
     # -- start and run -------------------------------------------------------------------
 
@@ -117,11 +114,9 @@ class Supervisor:
         with ExitStack() as undo:
             _try_log(plan.settings.access_log.path)
             fresh = self._claim_new(plan, undo)
-            admin = await self._start_admin(plan.admin)
+            self._admin.prepare(plan.admin)
             undo.pop_all()
         # from here on nothing fails
-        old_admin, self._admin = self._admin, admin
-        self._admin_address = plan.admin
         self._settings = plan.settings
         self._metrics.allow_methods(plan.settings.metrics.grpc_methods)
         for seat in self._claims.keys() - plan.listeners.keys():
@@ -130,8 +125,7 @@ class Supervisor:
             self._claims[seat] = claim
             _log.info("listener %s is at %s", plan.listeners[seat].name, claim.address)
         self._fit(processes(plan.settings))
-        if old_admin is not None and old_admin is not admin:
-            spawn(old_admin.stop(), "the old admin page")  # it may have an answer to give yet
+        await self._admin.commit(plan.admin)
 
     def _claim_new(self, plan: Plan, undo: ExitStack) -> dict[Seat, Claim]:
         fresh: dict[Seat, Claim] = {}
@@ -146,11 +140,6 @@ class Supervisor:
             undo.callback(claim.close)
             fresh[seat] = claim
         return fresh
-
-    async def _start_admin(self, address: Address) -> Admin:
-        if self._admin is not None and self._admin_address == address:
-            return self._admin
-        return await start_admin(self, address, self._heritage)
 
     def _fit(self, wanted: int) -> None:
         """Have as many workers as are wanted; those with the highest numbers go first."""
@@ -238,9 +227,7 @@ class Supervisor:
     def lend(self) -> list[Loan]:
         """Return copies of all listening sockets; they are the caller's."""
         loans = [Loan(seat, claim.lend(), shared=False) for seat, claim in self._claims.items()]
-        if self._admin is not None and self._admin_address is not None:
-            loans.append(Loan((self._admin_address, ""), self._admin.lend(), shared=False))
-        return loans
+        return [*loans, *self._admin.lend()]
 
     async def settled(self) -> None:
         """Return when every worker serves."""
@@ -250,9 +237,7 @@ class Supervisor:
         """Drain: another process accepts from our sockets by now."""
         for claim in self._claims.values():
             claim.leave_to_others()
-        if self._admin is not None:
-            spawn(self._admin.stop(), "the admin page that was handed over")
-            self._admin = None
+        self._admin.hand_over()
         self.drain()
 
     # -- the end -------------------------------------------------------------------------
@@ -275,8 +260,7 @@ class Supervisor:
             for claim in self._claims.values():
                 claim.close()
             await asyncio.gather(*[post.give_up() for post in self._posts])
-        if self._admin is not None:
-            await self._admin.stop()
+        await self._admin.stop()
         _log.info("stopped")
 
 

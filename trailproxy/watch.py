@@ -57,10 +57,13 @@ class Watch:
 
 
 def certificate_files(settings: Settings) -> Iterable[str]:
-    """Return every certificate, key and CA file that settings name."""
+    """Return every certificate, key, CA and token file that settings name."""
     for listener in settings.listeners:
         if listener.tls is not None:
             yield from _named(*listener.tls.files)
+    if settings.admin.tls is not None:
+        yield from _named(*settings.admin.tls.files)
+    yield from _named(settings.admin.token_file)
     for upstream in settings.upstreams:
         if upstream.tls is not None:
             yield from _named(upstream.tls.ca, upstream.tls.certificate, upstream.tls.private_key)

@@ -4,26 +4,29 @@ import asyncio
 import json
 import logging
 import socket
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from socket import socket as Socket  # noqa: N812
 from typing import Any
 
 import pytest
-from aiohttp import ClientResponse, ClientSession, UnixConnector
+from aiohttp import ClientError, ClientResponse, ClientSession, UnixConnector
 
-from trailproxy.admin import start_admin
-from trailproxy.build import BindError
-from trailproxy.core.address import Address, parse_address
+from tests.support.certificates import Authority
 from trailproxy.core.fault import Side
 from trailproxy.core.record import Tally
-from trailproxy.handover import Heritage
+from trailproxy.net.tls import server_context
 from trailproxy.ops import admin as admin_room
 from trailproxy.ops.admin import Admin, Backstage
+from trailproxy.ops.gate import Gate, digest_of
 from trailproxy.ops.metrics import Metrics
 from trailproxy.ops.page import renderer
 
-LOOPBACK = parse_address("127.0.0.1:0")
+OPEN = Gate()
+TOKEN = "s3cret-t0ken"
+GUARDED = Gate(digest=digest_of(TOKEN))
 
 
 class Stage:
@@ -65,20 +68,28 @@ def stage() -> Stage:
 
 
 @asynccontextmanager
-async def listening(stage: Backstage, address: Address) -> AsyncIterator[Admin]:
-    admin = await start_admin(stage, address, Heritage())
-    try:
-        yield admin
-    finally:
-        await admin.stop()
+async def listening(stage: Backstage, gate: Gate = OPEN) -> AsyncIterator[tuple[Admin, Socket]]:
+    admin = Admin(stage)
+    with socket.create_server(("127.0.0.1", 0)) as bound:
+        await admin.serve(bound, gate)
+        try:
+            yield admin, bound
+        finally:
+            await admin.stop()
+
+
+@asynccontextmanager
+async def asking(stage: Backstage, gate: Gate) -> AsyncIterator[ClientSession]:
+    async with listening(stage, gate) as (_, bound):
+        host, port = bound.getsockname()
+        async with ClientSession(f"http://{host}:{port}") as session:
+            yield session
 
 
 @pytest.fixture
 async def operator(stage: Stage) -> AsyncIterator[ClientSession]:
-    async with listening(stage, LOOPBACK) as admin:
-        host, port = admin.addresses[0]
-        async with ClientSession(f"http://{host}:{port}") as session:
-            yield session
+    async with asking(stage, OPEN) as session:
+        yield session
 
 
 def host_of(operator: ClientSession) -> str:
@@ -266,49 +277,216 @@ async def test_a_page_of_this_very_host_may_give_orders(
     assert stage.reloads == 3
 
 
+# -- the gate ----------------------------------------------------------------------------
+
+PAGES = [
+    ("GET", "/"),
+    ("GET", "/metrics"),
+    ("GET", "/config"),
+    ("GET", "/streams"),
+    ("POST", "/reload"),
+    ("POST", "/drain"),
+]
+
+
+def bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
+@pytest.mark.parametrize(("method", "path"), PAGES)
+async def test_who_tells_the_token_is_answered(stage: Stage, method: str, path: str) -> None:
+    async with asking(stage, GUARDED) as operator:
+        for told in (bearer(TOKEN), {"Authorization": f"bearer  {TOKEN}"}):
+            async with operator.request(method, path, headers=told) as response:
+                assert response.status in (200, 202)
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [*PAGES, ("GET", "/nowhere"), ("PUT", "/config"), ("HEAD", "/metrics"), ("GET", "/healthz/")],
+)
+async def test_who_does_not_hears_how_and_nothing_else(
+    stage: Stage, method: str, path: str
+) -> None:
+    async with asking(stage, GUARDED) as stranger, stranger.request(method, path) as response:
+        assert response.status == 401
+        assert response.headers["WWW-Authenticate"] == 'Bearer realm="trailproxy admin"'
+        if method != "HEAD":
+            assert await response.json() == {"error": "A bearer token is needed here"}
+    assert (stage.reloads, stage.drains) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        "Bearer",
+        "Bearer ",
+        f"Bearer {TOKEN}x",
+        f"Bearer {TOKEN[:-1]}",
+        f"Bearer {TOKEN} {TOKEN}",
+        f"Basic {TOKEN}",
+        TOKEN,
+        "Bearer \xff",
+        f"Bearer {digest_of(TOKEN).hex()}",
+    ],
+)
+async def test_a_wrong_token_is_none(stage: Stage, told: str) -> None:
+    async with (
+        asking(stage, GUARDED) as stranger,
+        stranger.post("/drain", headers={"Authorization": told}) as response,
+    ):
+        assert response.status == 401
+        challenge = response.headers["WWW-Authenticate"]
+        assert challenge == 'Bearer realm="trailproxy admin", error="invalid_token"'
+        assert TOKEN not in await response.text()
+    assert stage.drains == 0
+
+
+async def test_probes_need_no_token(stage: Stage) -> None:
+    async with asking(stage, GUARDED) as probe:
+        for path in ("/healthz", "/readyz"):
+            async with probe.get(path) as response:
+                assert (response.status, await response.text()) == (200, "ok\n")
+
+
+async def test_a_token_counts_from_one_question_to_the_next(stage: Stage) -> None:
+    async with listening(stage, GUARDED) as (admin, bound):
+        host, port = bound.getsockname()
+        async with ClientSession(f"http://{host}:{port}") as operator:
+            for gate, old, new in ((GUARDED, 200, 401), (Gate(digest=digest_of("new")), 401, 200)):
+                await admin.serve(bound, gate)
+                async with operator.get("/config", headers=bearer(TOKEN)) as response:
+                    assert response.status == old
+                async with operator.get("/config", headers=bearer("new")) as response:
+                    assert response.status == new
+
+
+def test_a_gate_does_not_tell_its_token() -> None:
+    assert TOKEN not in repr(GUARDED)
+    assert (GUARDED.open, OPEN.open, Gate(asks=True).open) == (False, True, False)
+
+
+# -- the gate, with certificates ---------------------------------------------------------
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    return Authority(tmp_path)
+
+
+def behind_tls(authority: Authority, *, asks: bool, digest: bytes = b"") -> Gate:
+    ca = authority.ca if asks else None
+    pair = authority.issue("localhost")
+    context = server_context(*pair, ca, optional=True, alpn="http/1.1")
+    return Gate(digest=digest, tls=context, asks=asks)
+
+
+async def ask(
+    bound: Socket, context: ssl.SSLContext, path: str, headers: dict[str, str] | None = None
+) -> int:
+    """Ask over TLS; return the status."""
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    async with (
+        ClientSession(f"https://localhost:{bound.getsockname()[1]}") as session,
+        session.get(path, ssl=context, headers=headers) as response,
+    ):
+        return response.status
+
+
+async def test_it_speaks_tls(stage: Stage, authority: Authority) -> None:
+    async with listening(stage, behind_tls(authority, asks=False)) as (_, bound):
+        assert await ask(bound, authority.client_context(), "/config") == 200
+        with pytest.raises(ClientError):
+            await ask(bound, ssl.create_default_context(), "/config")
+
+
+async def test_tls_counts_from_one_connection_to_the_next(
+    stage: Stage, authority: Authority
+) -> None:
+    async with listening(stage) as (admin, bound):
+        host, port = bound.getsockname()
+        async with (
+            ClientSession(f"http://{host}:{port}") as early,
+            ClientSession(f"http://{host}:{port}") as late,
+        ):
+            async with early.get("/config") as response:
+                assert response.status == 200
+            await admin.serve(bound, behind_tls(authority, asks=True))
+            async with early.get("/config") as response:
+                assert response.status == 403  # on its connection of before, without a certificate
+            with pytest.raises(ClientError):
+                await late.get("/config")
+        friend = authority.client_context(authority.issue("friend.local"))
+        assert await ask(bound, friend, "/config") == 200
+
+
+async def test_who_shows_no_certificate_hears_only_how_the_proxy_is(
+    stage: Stage, authority: Authority, tmp_path: Path
+) -> None:
+    friend = authority.client_context(authority.issue("friend.local"))
+    nobody = authority.client_context()
+    async with listening(stage, behind_tls(authority, asks=True)) as (_, bound):
+        for path, status in (("/config", 403), ("/nowhere", 403), ("/healthz", 200)):
+            assert await ask(bound, nobody, path) == status
+        assert await ask(bound, nobody, "/readyz") == 200
+        assert await ask(bound, friend, "/config") == 200
+
+
+async def test_a_strangers_certificate_ends_the_handshake(
+    stage: Stage, authority: Authority, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    forged = Authority(tmp_path_factory.mktemp("other")).issue("friend.local")
+    async with listening(stage, behind_tls(authority, asks=True)) as (_, bound):
+        with pytest.raises(ClientError):
+            await ask(bound, authority.client_context(forged), "/healthz")
+
+
+async def test_a_token_and_a_certificate_are_both_needed(
+    stage: Stage, authority: Authority
+) -> None:
+    friend = authority.client_context(authority.issue("friend.local"))
+    gate = behind_tls(authority, asks=True, digest=GUARDED.digest)
+    async with listening(stage, gate) as (_, bound):
+        assert await ask(bound, friend, "/config") == 401
+        assert await ask(bound, authority.client_context(), "/config", bearer(TOKEN)) == 403
+        assert await ask(bound, friend, "/config", bearer(TOKEN)) == 200
+
+
 # -- the listener ------------------------------------------------------------------------
 
 
-async def test_it_listens_on_a_unix_socket_and_takes_over_a_stale_one(
-    stage: Stage, tmp_path: Path
-) -> None:
-    address = Address(path=str(tmp_path / "admin.sock"))
-    with socket.socket(socket.AF_UNIX) as dead:  # its file outlives it
-        dead.bind(address.path)
-    async with (
-        listening(stage, address),
-        ClientSession(connector=UnixConnector(address.path)) as session,
-        session.get("http://localhost/healthz") as response,
-    ):
-        assert response.status == 200
-
-
-async def test_a_port_in_use_is_named(stage: Stage) -> None:
-    async with listening(stage, LOOPBACK) as admin:
-        host, port = admin.addresses[0]
-        with pytest.raises(BindError, match=f"admin: cannot bind {host}:{port}: .* in use"):
-            await start_admin(stage, Address(host=host, port=port), Heritage())
+async def test_it_answers_on_a_unix_socket(stage: Stage, tmp_path: Path) -> None:
+    path = str(tmp_path / "admin.sock")
+    admin = Admin(stage)
+    with socket.socket(socket.AF_UNIX) as bound:
+        bound.bind(path)
+        bound.listen()
+        await admin.serve(bound, OPEN)
+        async with (
+            ClientSession(connector=UnixConnector(path)) as session,
+            session.get("http://localhost/healthz") as response,
+        ):
+            assert response.status == 200
+        await admin.stop()
 
 
 async def test_after_stop_nobody_listens(stage: Stage) -> None:
-    async with listening(stage, LOOPBACK) as admin:
-        host, port = admin.addresses[0]
-    assert admin.addresses == []
+    async with listening(stage) as (_, bound):
+        host, port = bound.getsockname()
     with pytest.raises(ConnectionRefusedError):
         await asyncio.open_connection(host, port)
 
 
 async def test_an_idle_scraper_does_not_hold_up_the_stop(stage: Stage) -> None:
-    admin = await start_admin(stage, LOOPBACK, Heritage())
-    host, port = admin.addresses[0]
-    reader, writer = await asyncio.open_connection(host, port)
-    writer.write(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
-    assert await reader.readuntil(b"ok\n")
-    async with asyncio.timeout(5):
-        await admin.stop()
-        assert await reader.read() == b""
-    writer.close()
-    await writer.wait_closed()
+    async with listening(stage) as (admin, bound):
+        reader, writer = await asyncio.open_connection(*bound.getsockname())
+        writer.write(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert await reader.readuntil(b"ok\n")
+        async with asyncio.timeout(5):
+            await admin.stop()
+            assert await reader.read() == b""
+        writer.close()
+        await writer.wait_closed()
 
 
 async def test_an_order_that_hangs_does_not_hold_up_the_stop(
@@ -323,16 +501,15 @@ async def test_an_order_that_hangs_does_not_hold_up_the_stop(
 
     monkeypatch.setattr(stage, "reload", hang)
     monkeypatch.setattr(admin_room, "_SHUTDOWN_S", 0.01)
-    admin = await start_admin(stage, LOOPBACK, Heritage())
-    host, port = admin.addresses[0]
-    reader, writer = await asyncio.open_connection(host, port)
-    writer.write(b"POST /reload HTTP/1.1\r\nHost: localhost\r\n\r\n")
-    await asked.wait()
-    async with asyncio.timeout(5):
-        await admin.stop()
-        assert await reader.read() == b""
-    writer.close()
-    await writer.wait_closed()
+    async with listening(stage) as (admin, bound):
+        reader, writer = await asyncio.open_connection(*bound.getsockname())
+        writer.write(b"POST /reload HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        await asked.wait()
+        async with asyncio.timeout(5):
+            await admin.stop()
+            assert await reader.read() == b""
+        writer.close()
+        await writer.wait_closed()
 
 
 async def test_ordinary_questions_are_not_logged(

@@ -48,5 +48,7 @@ def test_the_tls_example_has_certificates_on_both_sides():
         ("/run/tls/tls.crt", "/run/tls/tls.key"),
         ("/run/tls/shop.crt", "/run/tls/shop.key"),
     )
+    assert settings.admin.token_file == "/run/tls/admin-token"
+    assert settings.admin.tls.certificate == "/run/tls/tls.crt"
     assert settings.upstreams[0].tls.certificate == "/run/tls/proxy.crt"
     assert settings.upstreams[0].tls.private_key == "/run/tls/proxy.key"

@@ -338,7 +338,7 @@ def test_a_key_that_is_unknown_and_near_a_known_one():
 
 def test_a_key_that_is_unknown_and_near_none():
     assert refusal(WHOLE + "admin:\n\n  zzz: 1\n") == (
-        "t.yaml:9: admin.zzz: unknown key; known here: bind"
+        "t.yaml:9: admin.zzz: unknown key; known here: bind, token, token_file, tls"
     )
 
 

@@ -110,3 +110,59 @@ def test_what_fits_together_is_taken(keys: str) -> None:
 )
 def test_what_is_wrong_is_told_by_its_place(keys: str, why: str) -> None:
     assert refusal(keys) == why
+
+
+# -- the admin page ------------------------------------------------------------------------
+
+TOKEN = "s3cret-t0ken"
+
+
+def administered(keys: str, **environ: str) -> Settings:
+    return parse(TEXT.format("") + f"admin: {{{keys}}}\n", "t.yaml", environ)
+
+
+def test_the_admin_page_asks_for_nothing_by_default() -> None:
+    settings = listening("forward_client_cert: sanitize").admin
+    assert (settings.token, settings.token_file, settings.tls) == (None, None, None)
+
+
+def test_a_token_comes_from_the_environment_and_is_masked() -> None:
+    settings = administered("token: '${ADMIN_TOKEN}'", ADMIN_TOKEN=TOKEN)
+    assert settings.admin.token == TOKEN
+    assert masked(settings)["admin"]["token"] == "***"
+    assert TOKEN not in json.dumps(masked(settings))
+    assert masked(listening("forward_client_cert: sanitize"))["admin"]["token"] is None
+
+
+def test_all_files_of_the_admin_page_are_watched() -> None:
+    settings = administered(f"token_file: t, tls: {{{ASKING}}}")
+    assert set(certificate_files(settings)) == {"t", "a.crt", "a.key", "ca.crt"}
+
+
+@pytest.mark.parametrize(
+    ("keys", "why"),
+    [
+        ("token: ''", "token: must be text of visible ASCII characters without blanks"),
+        (
+            f"token: {TOKEN} {TOKEN}",
+            "token: must be text of visible ASCII characters without blanks",
+        ),
+        (
+            "token: 123456",
+            "token: must be text of visible ASCII characters without blanks (put it in quotes)",
+        ),
+        (
+            f"token: [{TOKEN}]",
+            "token: must be text of visible ASCII characters without blanks, not a list",
+        ),
+        (f"token: {TOKEN}, token_file: x", "token_file: token says already what must be told"),
+        (f"tls: {{{PAIR}, client_names: [a]}}", "tls.client_names: unknown key"),
+    ],
+)
+def test_what_is_wrong_with_a_token_does_not_repeat_it(keys: str, why: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        administered(keys)
+    told = str(refused.value)
+    assert told.startswith(f"t.yaml:5: admin.{why}")
+    assert TOKEN not in told
+    assert "123456" not in told

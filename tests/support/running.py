@@ -12,6 +12,7 @@ import os
 import random
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -107,6 +108,7 @@ class Proxy:
     Attributes:
         settings: what its file says; change it and call `write` before a reload.
         file: the configuration file.
+        admin_context: what its admin page is asked with, where that speaks TLS.
     """
 
     def __init__(self, folder: Path, settings: Settings, opened: Sequence[int] = ()) -> None:
@@ -115,6 +117,9 @@ class Proxy:
         self.settings = settings
         self.file = folder / "trailproxy.yaml"
         self.log = folder / "access.log"
+        self.admin_context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        self.admin_context.check_hostname = False
+        self.admin_context.verify_mode = ssl.CERT_NONE
         self._errors = folder / "stderr.log"
         self.write()
         with self._errors.open("wb") as errors:
@@ -147,11 +152,17 @@ class Proxy:
         return self._errors.read_text(errors="replace")
 
     def admin(self, path: str, method: str = "GET") -> tuple[int, str]:
-        """Ask the admin page; return status and text."""
-        host, _, port = str(self.settings["admin"]["bind"]).rpartition(":")
+        """Ask the admin page, with the token it wants; return status and text."""
+        settings = self.settings["admin"]
+        host, _, port = str(settings["bind"]).rpartition(":")
         connection = http.client.HTTPConnection(host, int(port), timeout=PATIENCE_S)
+        if "tls" in settings:
+            connection = http.client.HTTPSConnection(
+                host, int(port), timeout=PATIENCE_S, context=self.admin_context
+            )
+        told = os.path.expandvars(settings.get("token", ""))
         try:
-            connection.request(method, path)
+            connection.request(method, path, headers={"Authorization": f"Bearer {told}"})
             response = connection.getresponse()
             return response.status, response.read().decode()
         finally:

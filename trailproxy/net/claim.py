@@ -8,14 +8,12 @@ socket, which listens here and is accepted from everywhere; so has an address
 whose socket listened before it came to us.
 """
 
-import contextlib
-import os
 import socket
 from dataclasses import replace
 from typing import Final, final
 
 from trailproxy.core.address import Address
-from trailproxy.net.listener import bind, listen, listens
+from trailproxy.net.listener import bind, listen, listens, release
 
 
 @final
@@ -62,7 +60,4 @@ class Claim:
 
     def close(self) -> None:
         """Let go of the address; sockets that were handed out go on."""
-        self._socket.close()
-        if self.address.is_unix and not self._foreign:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(self.address.path)
+        release(self._socket, self.address, foreign=self._foreign)

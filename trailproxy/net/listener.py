@@ -240,11 +240,8 @@ class Listener:
             self._server.close()
             self._server = None
         if self._socket is not None:
-            self._socket.close()
+            release(self._socket, self.address, foreign=self._foreign)
             self._socket = None
-            if self.address.is_unix and not self._foreign:
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(self.address.path)
 
 
 def bind(
@@ -291,6 +288,14 @@ def listen(bound: socket.socket, address: Address) -> None:
 def listens(bound: socket.socket) -> bool:
     """Tell whether clients can connect to a bound socket."""
     return bool(bound.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
+
+
+def release(bound: socket.socket, address: Address, *, foreign: bool) -> None:
+    """Close a socket, and remove the path of a unix socket that was bound here."""
+    bound.close()
+    if address.is_unix and not foreign:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(address.path)
 
 
 def _unusable(address: Address, error: OSError) -> ListenError:

@@ -7,6 +7,7 @@ fails costs that page only.
 This is the one importer of aiohttp: import it late, where nothing else needs it.
 """
 
+import asyncio
 import logging
 import re
 import socket
@@ -16,11 +17,15 @@ from typing import Any, Final, Protocol
 import msgspec
 from aiohttp import web
 
+from trailproxy.ops.gate import Gate
+
 log = logging.getLogger("trailproxy.admin")
 
 _MAX_BODY: Final = 16 * 1024  # octets; no page here asks for a body
 _KEEPALIVE_S: Final = 75.0  # longer than a scrape interval
+_HANDSHAKE_S: Final = 10.0
 _SHUTDOWN_S: Final = 1.0  # for answers under way when the listener stops
+_OPEN: Final = frozenset({"/healthz", "/readyz"})  # to probes, which have no secrets
 
 _INDEX: Final = """\
 trailproxy admin
@@ -33,6 +38,9 @@ GET  /streams   exchanges in flight
 POST /reload    read the configuration again; 422: what is wrong with it
 POST /drain     finish what is in flight, take nothing new, end
 """
+
+_CHALLENGE: Final = 'Bearer realm="trailproxy admin"'
+_WRONG_TOKEN: Final = f'{_CHALLENGE}, error="invalid_token"'
 
 # A name can be rebound by whoever owns it; an address and localhost cannot.
 _OWN_HOST: Final = re.compile(r"(localhost|[0-9.]+|\[[0-9a-f:.]+\])(:[0-9]+)?", re.IGNORECASE)
@@ -74,39 +82,48 @@ class Admin:
     def __init__(self, backstage: Backstage) -> None:
         """Build it, without listening yet."""
         self._backstage = backstage
+        self._gate = Gate()
         self._runner: web.AppRunner | None = None
-        self._listening: socket.socket
+        self._server: asyncio.AbstractServer | None = None
 
-    async def start(self, listening: socket.socket) -> None:
-        """Answer whoever comes to this socket; it is ours from now on."""
-        runner = web.AppRunner(
-            self._app(),
-            access_log=None,
-            keepalive_timeout=_KEEPALIVE_S,
-            shutdown_timeout=_SHUTDOWN_S,
+    async def serve(self, listening: socket.socket, gate: Gate) -> None:
+        """Answer on a socket that listens, from now on behind this gate.
+
+        Connections that are there keep their TLS; the token is asked for at every question.
+        """
+        if self._runner is None:
+            self._runner = web.AppRunner(
+                self._app(),
+                access_log=None,
+                keepalive_timeout=_KEEPALIVE_S,
+                shutdown_timeout=_SHUTDOWN_S,
+            )
+            await self._runner.setup()
+        answer = self._runner.server
+        assert answer is not None  # since `setup`
+        loop = asyncio.get_running_loop()
+        unix = listening.family == socket.AF_UNIX
+        create = loop.create_unix_server if unix else loop.create_server
+        timeout = None if gate.tls is None else _HANDSHAKE_S
+        earlier, self._gate = self._server, gate
+        self._server = await create(
+            answer, sock=listening.dup(), ssl=gate.tls, ssl_handshake_timeout=timeout
         )
-        await runner.setup()
-        self._listening = listening
-        await web.SockSite(runner, listening).start()
-        self._runner = runner
+        if earlier is not None:
+            earlier.close()
 
     async def stop(self) -> None:
         """Stop listening; answers under way get a moment to leave."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
         runner, self._runner = self._runner, None
         if runner is not None:
             await runner.cleanup()
 
-    def lend(self) -> socket.socket:
-        """Return a copy of the socket, for a process that will answer there too."""
-        return self._listening.dup()
-
-    @property
-    def addresses(self) -> list[Any]:
-        """Where it listens, as `getsockname` tells it; empty when stopped."""
-        return self._runner.addresses if self._runner is not None else []
-
     def _app(self) -> web.Application:
-        app = web.Application(middlewares=[_contain, _guard], client_max_size=_MAX_BODY)
+        middlewares = [_contain, self._admit, _guard]
+        app = web.Application(middlewares=middlewares, client_max_size=_MAX_BODY)
         app.router.add_get("/", self._index)
         app.router.add_get("/metrics", self._page)
         app.router.add_get("/healthz", self._healthz)
@@ -116,6 +133,22 @@ class Admin:
         app.router.add_post("/reload", self._reload)
         app.router.add_post("/drain", self._drain)
         return app
+
+    @web.middleware
+    async def _admit(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
+        """Refuse whoever lacks what the gate asks for, before anything else is looked at."""
+        page = request.match_info.route.resource
+        if page is None or page.canonical not in _OPEN:
+            if self._gate.asks and not request.get_extra_info("peercert"):
+                raise web.HTTPForbidden(reason="A client certificate is needed here")
+            told = request.headers.get("Authorization")
+            if self._gate.digest and (told is None or not self._gate.knows(told)):
+                raise web.HTTPUnauthorized(
+                    reason="A bearer token is needed here",
+                    # RFC 6750 section 3
+                    headers={"WWW-Authenticate": _CHALLENGE if told is None else _WRONG_TOKEN},
+                )
+        return await handler(request)
 
     async def _index(self, _request: web.Request) -> web.Response:
         return web.Response(text=_INDEX)
@@ -159,8 +192,9 @@ async def _contain(request: web.Request, handler: _Handler) -> web.StreamRespons
         return await handler(request)
     except web.HTTPException as refusal:
         answer = _json({"error": refusal.reason}, status=refusal.status)
-        if "Allow" in refusal.headers:
-            answer.headers["Allow"] = refusal.headers["Allow"]
+        for name in ("Allow", "WWW-Authenticate"):
+            if name in refusal.headers:
+                answer.headers[name] = refusal.headers[name]
         return answer
     except Exception as error:
         log.exception("%s %s failed", request.method, request.path)

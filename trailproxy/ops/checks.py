@@ -110,6 +110,11 @@ def _clients(settings: "Settings") -> Iterator[Complaint]:
                 yield (*place, "tls", "client_names", number), f"{quote(name)}: {why}"
 
 
+def _admin(settings: "Settings") -> Iterator[Complaint]:
+    if settings.admin.token is not None and settings.admin.token_file is not None:
+        yield ("admin", "token_file"), "token says already what must be told"
+
+
 def _endpoints(settings: "Settings") -> Iterator[Complaint]:
     for position, upstream in enumerate(settings.upstreams):
         place: Place = ("upstreams", position, "endpoints")
@@ -286,6 +291,7 @@ _CHECKS: Final[tuple[Callable[["Settings"], Iterator[Complaint]], ...]] = (
     _names,
     _binds,
     _clients,
+    _admin,
     _endpoints,
     _upstreams,
     _targets,

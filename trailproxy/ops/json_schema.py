@@ -33,4 +33,7 @@ def _property(made: dict[str, Any], field: msgspec.structs.FieldInfo) -> dict[st
     if field.default_factory is not msgspec.NODEFAULT:
         default = msgspec.to_builtins(field.default_factory(), enc_hook=str)
         return made | {"default": default}
+    if isinstance(field.default, msgspec.Struct):
+        told = {key: value for key, value in made["default"].items() if value is not None}
+        return made | {"default": told}
     return made

@@ -18,7 +18,7 @@ from trailproxy.ops.route_settings import Match, RouteSettings, Target, Timeouts
 from trailproxy.ops.section import Address, File, Name, Section, count, default, doc, some
 from trailproxy.ops.shape import complaints
 from trailproxy.ops.telemetry import AccessLogSettings, MetricsSettings, TracingSettings
-from trailproxy.ops.tls_settings import ListenerTls
+from trailproxy.ops.tls_settings import AdminTls, ListenerTls, Token
 from trailproxy.ops.units import Duration, Size, decode
 from trailproxy.ops.upstream_settings import UpstreamSettings, UpstreamTls
 from trailproxy.ops.yaml_source import MAX_OCTETS, Source, read
@@ -50,7 +50,7 @@ __all__ = [
     "unpack",
 ]
 
-_SECRETS: Final = frozenset({"private_key"})
+_SECRETS: Final = frozenset({"private_key", "token"})
 
 
 class ListenerSettings(Section, frozen=True, kw_only=True):
@@ -78,6 +78,14 @@ class AdminSettings(Section, frozen=True, kw_only=True):
         Address,
         doc("host:port, [v6]:port or unix:/path. Whoever reaches it can drain the proxy."),
     ] = "127.0.0.1:9901"
+    token: Annotated[
+        Token | None,
+        doc("What must be told as a bearer token, but for /healthz and /readyz. Default: nothing."),
+    ] = None
+    token_file: Annotated[
+        File | None, doc("The same, in a file; a line break at its end does not count.")
+    ] = None
+    tls: Annotated[AdminTls | None, doc("Without it, HTTP/1.1 in the clear.")] = None
 
 
 class Limits(Section, frozen=True, kw_only=True):

@@ -79,7 +79,16 @@ def _why(value: Any, kind: Any, form: Any, verdict: str) -> str:
         return verdict  # of a value with a unit, which words it itself
     near = did_you_mean(value, get_args(form)) if get_origin(form) is Literal else ""
     advice = near or (" (put it in quotes)" if _is_unquoted(value, kind) else "")
-    return f"must be {_wanted(kind)}, not {quote(value)}{advice}"
+    said = "" if _is_secret(kind) else f", not {quote(value)}"
+    return f"must be {_wanted(kind)}{said}{advice}"
+
+
+def _is_secret(kind: Any) -> bool:
+    """Tell whether a value of this type must not be repeated."""
+    if get_origin(kind) is Annotated:
+        inner, *notes = get_args(kind)
+        return _is_secret(inner) or any(note.extra and "secret" in note.extra for note in notes)
+    return get_origin(kind) in (Union, UnionType) and any(map(_is_secret, get_args(kind)))
 
 
 def _is_unquoted(value: Any, kind: Any) -> bool:

@@ -1,6 +1,7 @@
-"""TLS settings: what certificates are shown, and who must show one.
+"""TLS settings: what certificates are shown, who must show one, and the secrets of the admin page.
 
-Files are named here and read by whoever uses them.
+Files are named here and read by whoever uses them. A secret is never repeated: neither
+in what is wrong with it, nor on the admin page.
 """
 
 from typing import Annotated, Literal
@@ -9,6 +10,13 @@ import msgspec
 
 from trailproxy.ops.section import File, Section, doc
 
+Token = Annotated[
+    str,
+    msgspec.Meta(
+        pattern="^[!-~]+$",
+        extra={"wanted": "text of visible ASCII characters without blanks", "secret": True},
+    ),
+]
 Chain = Annotated[File, doc("PEM file: the certificate, then its intermediates.")]
 PrivateKey = Annotated[File, doc("PEM file: the certificate's key, without a passphrase.")]
 
@@ -54,3 +62,22 @@ class ListenerTls(Section, frozen=True, kw_only=True):
     def files(self) -> tuple[str | None, ...]:
         """Every file that is named here."""
         return (self.client_ca, *(name for pair in self.pairs for name in pair))
+
+
+class AdminTls(Section, frozen=True, kw_only=True):
+    """The TLS of the admin page, over which it speaks HTTP/1.1."""
+
+    certificate: Chain
+    private_key: PrivateKey
+    client_ca: Annotated[
+        File | None,
+        doc(
+            "PEM file: who asks for more than /healthz and /readyz must show a certificate that "
+            "one of these signed."
+        ),
+    ] = None
+
+    @property
+    def files(self) -> tuple[str | None, ...]:
+        """Every file that is named here."""
+        return self.certificate, self.private_key, self.client_ca
