@@ -758,6 +758,20 @@ def test_no_time_at_all_to_get_a_connection(key):
     )
 
 
+@pytest.mark.slow
+def test_patterns_of_one_authority_that_are_too_large_together():
+    def routes(authority):
+        match = "{{authority: {}, path_regex: '/(ab|cd|ef){{1,1000}}{}'}}"
+        entry = "- {{name: r{}, match: {}, upstream: app}}\n"
+        return "".join(entry.format(n, match.format(authority(n), n)) for n in range(25))
+
+    assert refusal(f"{LISTENERS}{UPSTREAMS}routes:\n{routes(lambda n: 'A.b')}") == (
+        't.yaml:30: routes[24].match.path_regex: the patterns of authority "a.b" are too large to '
+        "be looked up together, of which this is the last"
+    )
+    assert len(good(f"{LISTENERS}{UPSTREAMS}routes:\n{routes(lambda n: f'a{n}')}").routes) == 25
+
+
 def test_a_route_to_an_upstream_that_is_near_a_known_one():
     assert refusal(WHOLE.replace("upstream: app", "upstream: ap")) == (
         't.yaml:6: routes[0].upstream: there is no upstream "ap" (did you mean "app"?)'

@@ -205,6 +205,22 @@ def _matches(settings: "Settings") -> Iterator[Complaint]:
             yield from _pattern((*where, "regex"), field.regex)
 
 
+def _patterns(settings: "Settings") -> Iterator[Complaint]:
+    """Find what cannot be looked up in one pass, though each pattern is sound."""
+    together: dict[str, dict[int, str]] = {}  # by authority, as `core.routing` has them
+    for position, route in enumerate(settings.routes):
+        pattern = route.match.path_regex
+        if pattern is not None and not patterns.complaint(pattern):
+            authority = (route.match.authority or "").lower()
+            together.setdefault(authority, {})[position] = pattern
+    for authority, sound in together.items():
+        if not patterns.fit_together(list(sound.values())):
+            whose = f"authority {quote(authority)}" if authority else "routes without an authority"
+            why = f"the patterns of {whose} are too large to be looked up together"
+            place: Place = ("routes", max(sound), "match", "path_regex")
+            yield place, f"{why}, of which this is the last"
+
+
 def _pattern(place: Place, pattern: str | None) -> Iterator[Complaint]:
     if pattern is not None:
         why = patterns.complaint(pattern)
@@ -274,6 +290,7 @@ _CHECKS: Final[tuple[Callable[["Settings"], Iterator[Complaint]], ...]] = (
     _upstreams,
     _targets,
     _matches,
+    _patterns,
     _retries,
     _trailers,
     _limits,
