@@ -5,21 +5,27 @@ import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from trailproxy.ops import checks
 from trailproxy.ops.settings import (
     Duration,
     Limits,
+    ListenerSettings,
     Match,
     Problem,
+    RouteSettings,
+    Settings,
     SettingsError,
     Size,
     Target,
     Timeouts,
+    UpstreamSettings,
     load,
     masked,
     parse,
@@ -719,6 +725,13 @@ def test_an_admin_page_where_a_listener_is():
     )
 
 
+@pytest.mark.parametrize("bind", ["127.0.0.1:0", "[::]:80", "unix:/run/a"])
+def test_listeners_that_could_all_listen(bind):
+    both = f"listeners:\n- {{name: a, bind: '{bind}'}}\n- {{name: b, bind: '127.0.0.1:0'}}\n"
+    others = "- {name: c, bind: '0.0.0.0:80'}\n- {name: d, bind: 'unix:/run/b'}\n"
+    assert len(good(both + others + UPSTREAMS + ROUTES).listeners) == 4
+
+
 def test_a_listener_that_is_no_address():
     assert refusal(WHOLE.replace("0.0.0.0:8080", "::1:80")) == (
         't.yaml:2: listeners[0].bind: "::1:80": '
@@ -767,6 +780,20 @@ def test_no_time_at_all_to_get_a_connection(key):
     )
 
 
+@pytest.mark.slow
+def test_patterns_of_one_authority_that_are_too_large_together():
+    def routes(authority):
+        match = "{{authority: {}, path_regex: '/(ab|cd|ef){{1,1000}}{}'}}"
+        entry = "- {{name: r{}, match: {}, upstream: app}}\n"
+        return "".join(entry.format(n, match.format(authority(n), n)) for n in range(25))
+
+    assert refusal(f"{LISTENERS}{UPSTREAMS}routes:\n{routes(lambda n: 'A.b')}") == (
+        't.yaml:30: routes[24].match.path_regex: the patterns of authority "a.b" are too large to '
+        "be looked up together, of which this is the last"
+    )
+    assert len(good(f"{LISTENERS}{UPSTREAMS}routes:\n{routes(lambda n: f'a{n}')}").routes) == 25
+
+
 def test_a_route_to_an_upstream_that_is_near_a_known_one():
     assert refusal(WHOLE.replace("upstream: app", "upstream: ap")) == (
         't.yaml:6: routes[0].upstream: there is no upstream "ap" (did you mean "app"?)'
@@ -777,6 +804,25 @@ def test_a_target_that_is_near_no_upstream():
     assert refusal(WHOLE.replace("upstream: app", "upstream: [{name: x}]")) == (
         't.yaml:6: routes[0].upstream[0].name: there is no upstream "x"; there is app'
     )
+
+
+def test_of_many_upstreams_only_some_are_named():
+    many = ", ".join(f"{{name: u{n}, endpoints: ['a:1']}}" for n in range(50))
+    told = refusal(f"{LISTENERS}upstreams: [{many}]\n{ROUTES}")
+    some = ", ".join(f"u{n}" for n in range(20))
+    assert told.endswith(f'there is no upstream "app"; there is {some}')
+
+
+def test_thousands_of_listeners_and_routes_are_checked_in_time():
+    """Squared time would be a minute."""
+    settings = Settings(
+        listeners=tuple(ListenerSettings(name=f"l{n}", bind=f"a{n}:80") for n in range(8000)),
+        upstreams=tuple(UpstreamSettings(name=f"u{n}", endpoints=("a:1",)) for n in range(5000)),
+        routes=tuple(RouteSettings(name=f"r{n}", match=Match(), upstream="x") for n in range(500)),
+    )
+    began = time.process_time()
+    assert len(checks.complaints(settings)) == 500
+    assert time.process_time() - began < 6
 
 
 def test_a_target_listed_twice():

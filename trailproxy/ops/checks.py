@@ -1,6 +1,6 @@
 """Checks: what no single value shows, because it is about how settings fit together."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from trailproxy.core.address import Address, parse_address, parse_endpoint
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
         UpstreamTls,
     )
 
+#: What a socket takes for itself, or shares with all of its port and family.
+Mark = tuple[str | bool, int]
+
 _MAX_WINDOW: Final = Size(2**31 - 1)  # RFC 9113 section 6.9.1
 _FIRST_WINDOW: Final = Size(65_535)  # what a connection begins with; it cannot shrink
 _KIB: Final = Size(1024)
@@ -34,6 +37,11 @@ _KIB: Final = Size(1024)
 _TICK_S: Final = 1.0  # how often connections are looked at
 _MIN_RESOLVE_S: Final = 1.0
 _MIN_CHECK_S: Final = 0.1
+
+# names that an unknown one is compared with, and that are told if none is near: thousands
+# of unknown ones beside thousands of known ones took minutes
+_MOST_COMPARED: Final = 100
+_MOST_NAMED: Final = 20
 
 
 def complaints(settings: "Settings") -> list[Complaint]:
@@ -63,32 +71,42 @@ def _repeated(place: Place, names: Sequence[str], key: str = "") -> Iterator[Com
 
 
 def _binds(settings: "Settings") -> Iterator[Complaint]:
-    taken: list[tuple[Place, Address]] = []
     binds: list[tuple[Place, str]] = [
         (("listeners", position, "bind"), listener.bind)
         for position, listener in enumerate(settings.listeners)
     ]
+    taken: dict[Mark, tuple[Place, Address]] = {}  # by whom first
     for place, text in [*binds, (("admin", "bind"), settings.admin.bind)]:
         try:
             address = parse_address(text)
         except ValueError as error:
             yield place, f"{quote(text)}: {error}"
             continue
-        for other, earlier in taken:
-            if _collide(address, earlier):
+        for rival in _rivals(address):
+            if rival in taken:
+                other, earlier = taken[rival]
                 yield place, f"{quote(text)} collides with {show(other)}, {quote(str(earlier))}"
-        taken.append((place, address))
+                break
+        for mark in _marks(address):
+            taken.setdefault(mark, (place, address))
 
 
-def _collide(one: Address, other: Address) -> bool:
-    """Tell whether two sockets could not both listen."""
-    if one.is_unix or other.is_unix or one.port != other.port:
-        return one == other
-    if one.port == 0:
-        return False
-    families = {":" in one.host, ":" in other.host}
-    wild = {one.host, other.host} & {"0.0.0.0", "::"}
-    return one.host == other.host or (bool(wild) and len(families) == 1)
+def _marks(address: Address) -> tuple[Mark, ...]:
+    """Return what a socket takes, and the family it belongs to; none where the port is any."""
+    if address.is_unix:
+        return ((address.path, 0),)
+    host, port = address.host, address.port
+    return ((host, port), (":" in host, port)) if port else ()
+
+
+def _rivals(address: Address) -> tuple[Mark, ...]:
+    """Return the marks of those beside whom a socket could not listen."""
+    marks = _marks(address)
+    if address.is_unix or not marks:
+        return marks
+    own, family = marks
+    wild = "::" if family[0] else "0.0.0.0"
+    return (family,) if address.host == wild else (own, (wild, address.port))
 
 
 def _clients(settings: "Settings") -> Iterator[Complaint]:
@@ -184,7 +202,7 @@ def _one_of(place: Place, **keys: object) -> Iterator[Complaint]:
 
 
 def _targets(settings: "Settings") -> Iterator[Complaint]:
-    known = [upstream.name for upstream in settings.upstreams]
+    known = {upstream.name: upstream for upstream in settings.upstreams}
     for position, route in enumerate(settings.routes):
         place: Place = ("routes", position, "upstream")
         if isinstance(route.upstream, str):
@@ -196,9 +214,10 @@ def _targets(settings: "Settings") -> Iterator[Complaint]:
             yield from _unknown((*place, number, "name"), name, known)
 
 
-def _unknown(place: Place, name: str, known: list[str]) -> Iterator[Complaint]:
+def _unknown(place: Place, name: str, known: Mapping[str, object]) -> Iterator[Complaint]:
     if name not in known:
-        near = did_you_mean(name, known) or f"; there is {', '.join(known)}"
+        some = list(known)[:_MOST_COMPARED]
+        near = did_you_mean(name, some) or f"; there is {', '.join(some[:_MOST_NAMED])}"
         yield place, f"there is no upstream {quote(name)}{near}"
 
 
@@ -218,6 +237,22 @@ def _matches(settings: "Settings") -> Iterator[Complaint]:
             if field.value is not None and field.regex is not None:
                 yield (*where, "regex"), "value says already what is meant"
             yield from _pattern((*where, "regex"), field.regex)
+
+
+def _patterns(settings: "Settings") -> Iterator[Complaint]:
+    """Find what cannot be looked up in one pass, though each pattern is sound."""
+    together: dict[str, dict[int, str]] = {}  # by authority, as `core.routing` has them
+    for position, route in enumerate(settings.routes):
+        pattern = route.match.path_regex
+        if pattern is not None and not patterns.complaint(pattern):
+            authority = (route.match.authority or "").lower()
+            together.setdefault(authority, {})[position] = pattern
+    for authority, sound in together.items():
+        if not patterns.fit_together(list(sound.values())):
+            whose = f"authority {quote(authority)}" if authority else "routes without an authority"
+            why = f"the patterns of {whose} are too large to be looked up together"
+            place: Place = ("routes", max(sound), "match", "path_regex")
+            yield place, f"{why}, of which this is the last"
 
 
 def _pattern(place: Place, pattern: str | None) -> Iterator[Complaint]:
@@ -296,6 +331,7 @@ _CHECKS: Final[tuple[Callable[["Settings"], Iterator[Complaint]], ...]] = (
     _upstreams,
     _targets,
     _matches,
+    _patterns,
     _retries,
     _trailers,
     _limits,

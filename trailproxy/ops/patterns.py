@@ -45,6 +45,17 @@ def complaint(pattern: str) -> str:
     return ""
 
 
+def fit_together(patterns: list[str]) -> bool:
+    """Tell whether patterns, each of them sound, can be looked up all at once."""
+    import re2  # noqa: PLC0415
+
+    try:
+        combine(patterns)
+    except re2.error:
+        return False
+    return True
+
+
 def _options() -> "re2.Options":
     import re2  # noqa: PLC0415
 
