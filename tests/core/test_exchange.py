@@ -151,7 +151,7 @@ def test_whatever_moves_puts_off_the_idle_deadline() -> None:
 
 
 def test_a_slow_reader_that_still_reads_is_not_idle() -> None:
-    table = Table(client_window=1, deadlines=_deadlines(idle=4.0))
+    table = Table(client_window=1, deadlines=_deadlines(idle=4.0, min_rate=0))
     client, server = table.client, table.server
     client.holds = True
     client.opens(request(end=True))

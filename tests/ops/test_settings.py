@@ -89,6 +89,7 @@ def test_the_least_that_is_enough_has_the_documented_defaults():
         max_header_fields=512,
         head_timeout=Duration(10),
         idle_timeout=Duration(3600),
+        min_rate=Size(240),
     )
 
 

@@ -20,7 +20,12 @@ routes:
     upstream: [{name: app, weight: 3}, {name: canary, weight: 1}]
     timeouts: {response_head: 2s, idle: 0s, total: 5s}
   - {name: rest, match: {path_prefix: /}, upstream: app}
-limits: {max_concurrent_streams: 7, stream_window: 64KiB, max_header_list: 8KiB}
+limits:
+  max_concurrent_streams: 7
+  stream_window: 64KiB
+  max_header_list: 8KiB
+  max_header_fields: 99
+  min_rate: 1KiB
 """
 
 
@@ -49,12 +54,13 @@ def test_limits_become_the_codecs_parameters(snapshot: Snapshot) -> None:
     wire = wire_params(snapshot.settings.limits)
     assert (wire.max_concurrent_streams, wire.stream_window) == (7, 65_536)
     assert (wire.connection_window, wire.max_header_list) == (4 * 1024 * 1024, 8192)
+    assert wire.max_header_fields == 99
 
 
 def test_zero_seconds_mean_no_limit(snapshot: Snapshot) -> None:
     greeter, rest = snapshot.router.routes
-    assert greeter.deadlines == Deadlines(response_head=2.0, idle=None, total=5.0)
-    assert rest.deadlines == Deadlines(response_head=15.0, idle=60.0, total=None)
+    assert greeter.deadlines == Deadlines(response_head=2.0, idle=None, total=5.0, min_rate=1024)
+    assert rest.deadlines == Deadlines(response_head=15.0, idle=60.0, total=None, min_rate=1024)
 
 
 def test_weights_share_the_requests_out(snapshot: Snapshot) -> None:

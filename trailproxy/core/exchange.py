@@ -26,7 +26,7 @@ from trailproxy.core.record import (
     Record,
 )
 from trailproxy.core.reply import Reply, last_hop_reply
-from trailproxy.core.routing import Deadlines, OnFailure, Route
+from trailproxy.core.routing import DEFAULT_DEADLINES, Deadlines, OnFailure, Route
 from trailproxy.core.stream import Stream
 from trailproxy.core.summary import sum_up
 from trailproxy.core.tries import Tries
@@ -99,6 +99,8 @@ class Exchange(Tenant):
         record.route = "" if route is None else route.name
         front.proxy.began(self)
         self.request.phase = Phase.ENDED if end else Phase.BODY
+        deadlines = DEFAULT_DEADLINES if route is None else route.deadlines
+        self.watch = Watch(deadlines, record.began, asked.timeout)
         if barred:
             why = "the path has a segment of dots alone"
             matrix.refuse(self, ours(Cause.DOT_SEGMENTS, why, Side.DOWNSTREAM))
@@ -110,7 +112,6 @@ class Exchange(Tenant):
             fault = ours(Cause.NO_ROUTE, "no route takes this request", Side.DOWNSTREAM)
             matrix.refuse(self, fault)
             return
-        self.watch = Watch(route.deadlines, record.began, asked.timeout)
         if route.policy is not None:
             self._inspection = route.policy.inspect(self)
             if not self._inspection.begins():
@@ -283,7 +284,7 @@ class Exchange(Tenant):
 
     def look(self, now: float) -> None:
         """See whether a deadline has passed, at `now` in clock seconds."""
-        cause = self.watch.look(now, self.request.moves + self.response.moves)
+        cause = self.watch.look(now, self.request, self.response)
         if cause is not None:
             matrix.expire(self, cause)
 

@@ -50,6 +50,8 @@ class Cause(StrEnum):
     QUEUE_TIMEOUT = "queue_timeout"
     RESPONSE_HEAD_TIMEOUT = "response_head_timeout"
     IDLE_TIMEOUT = "idle_timeout"
+    CLIENT_SLOW = "client_slow"  # it did not take what was parked for it
+    UPSTREAM_SLOW = "upstream_slow"
     TOTAL_TIMEOUT = "total_timeout"
     DEADLINE_EXCEEDED = "deadline_exceeded"  # the client's own, as grpc-timeout told it
     DRAIN_TIMEOUT = "drain_timeout"

@@ -8,7 +8,7 @@ loses nothing.
 from typing import TYPE_CHECKING, Final
 
 from trailproxy.core.epilogue import epilogue
-from trailproxy.core.fault import UNPROCESSED, Cause, Fault, Scope, ours
+from trailproxy.core.fault import UNPROCESSED, Cause, Fault, Scope, Side, ours
 from trailproxy.core.lane import Phase
 from trailproxy.core.record import RESPONSE, Ending, Outcome
 from trailproxy.core.reply import Reply, reply_for
@@ -82,7 +82,8 @@ def expire(exchange: "Exchange", cause: Cause) -> None:
     if exchange.finished:
         return
     response = exchange.response
-    fault = ours(cause, cause.replace("_", " "), code=ErrorCode.INTERNAL_ERROR)
+    side = Side.DOWNSTREAM if cause is Cause.CLIENT_SLOW else Side.UPSTREAM
+    fault = ours(cause, cause.replace("_", " "), side, ErrorCode.INTERNAL_ERROR)
     late = cause is Cause.RESPONSE_HEAD_TIMEOUT
     if late and exchange.tries is not None and exchange.tries.fault(fault):
         return

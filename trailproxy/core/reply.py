@@ -45,6 +45,7 @@ _ANSWERS: Final = {
     Cause.UPSTREAM_GOAWAY: _Answer(503, grpc.UNAVAILABLE, "connection_terminated"),
     Cause.UPSTREAM_GONE: _Answer(502, grpc.UNAVAILABLE, "connection_terminated"),
     Cause.UPSTREAM_PROTOCOL: _Answer(502, grpc.INTERNAL, "http_protocol_error"),
+    Cause.UPSTREAM_SLOW: _Answer(504, grpc.DEADLINE_EXCEEDED, "connection_write_timeout"),
     Cause.HEAD_TIMEOUT: _Answer(504, grpc.UNAVAILABLE, "http_response_timeout"),
     Cause.FIELDS_TOO_LARGE: _Answer(
         502, grpc.RESOURCE_EXHAUSTED, "http_response_header_section_size"

@@ -27,6 +27,7 @@ class Deadlines:
     response_head: float | None = 15.0  # request sent → response head
     idle: float | None = 60.0  # no part moved in either direction
     total: float | None = None  # request head → end
+    min_rate: int = 240  # octets a second that depart in the long run while some are parked; or 0
 
 
 DEFAULT_DEADLINES: Final = Deadlines()

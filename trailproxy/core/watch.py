@@ -1,7 +1,8 @@
 """Watch: the deadlines of one exchange.
 
 `response_head` and `total` are moments. `idle` is a question: has any part moved
-since it was last asked? So nothing is set or cancelled per part.
+since it was last asked? And so is the pace of those who read. So nothing is set or
+cancelled per part.
 """
 
 from typing import Final, final
@@ -11,7 +12,11 @@ from mypy_extensions import i64, mypyc_attr
 from trailproxy.core.clock import NEVER
 from trailproxy.core.fault import Cause
 from trailproxy.core.grpc import NO_TIMEOUT
+from trailproxy.core.lane import Lane
+from trailproxy.core.pace import Pace
 from trailproxy.core.routing import Deadlines
+
+_PATIENCE_S: Final = 300.0  # with who reads slowly, where a route has none of its own
 
 
 @mypyc_attr(acyclic=True)
@@ -19,7 +24,16 @@ from trailproxy.core.routing import Deadlines
 class Watch:
     """What may take how long, and since when."""
 
-    __slots__ = ("_clients_own", "_deadlines", "_head_due", "_idle_since", "_seen", "_total_due")
+    __slots__ = (
+        "_client",
+        "_clients_own",
+        "_deadlines",
+        "_head_due",
+        "_idle_since",
+        "_seen",
+        "_total_due",
+        "_upstream",
+    )
 
     def __init__(self, deadlines: Deadlines, now: float, timeout: float = NO_TIMEOUT) -> None:
         """Start with the total, or the client's own `timeout`, at `now` in clock seconds."""
@@ -33,6 +47,9 @@ class Watch:
         self._head_due = NEVER
         self._idle_since = NEVER  # the last move that was seen
         self._seen: i64 = 0  # moves by then
+        # how they take what is parked for them, while something is
+        self._client: Pace | None = None
+        self._upstream: Pace | None = None
 
     def await_head(self, now: float) -> None:
         """The request is sent: the response head is due."""
@@ -49,9 +66,10 @@ class Watch:
         if self._deadlines.idle is not None:
             self._idle_since = now
 
-    def look(self, now: float, moves: i64) -> Cause | None:
-        """Say what has run out, once for each; `moves` counts the parts that came and went."""
+    def look(self, now: float, request: Lane, response: Lane) -> Cause | None:
+        """Say what has run out at `now`, once for each."""
         idle = self._deadlines.idle
+        moves = request.moves + response.moves
         if moves != self._seen:
             self._seen = moves
             if idle is not None and self._idle_since != NEVER:
@@ -65,4 +83,24 @@ class Watch:
         if idle is not None and now - self._idle_since >= idle:
             self._idle_since = now
             return Cause.IDLE_TIMEOUT
+        return self._look_at_readers(now, request, response) if self._deadlines.min_rate else None
+
+    def _look_at_readers(self, now: float, request: Lane, response: Lane) -> Cause | None:
+        self._client = self._paced(self._client, response, now)
+        self._upstream = self._paced(self._upstream, request, now)
+        if self._client is not None and self._client.fails(response, now):
+            self._client = None
+            return Cause.CLIENT_SLOW
+        if self._upstream is not None and self._upstream.fails(request, now):
+            self._upstream = None
+            return Cause.UPSTREAM_SLOW
         return None
+
+    def _paced(self, pace: Pace | None, lane: Lane, now: float) -> Pace | None:
+        """Return who is looked at; nobody, while nothing is parked or there is no sink."""
+        if not lane.parked_bytes or lane.sink is None:
+            return None
+        if pace is not None:
+            return pace
+        patience = self._deadlines.idle or _PATIENCE_S
+        return Pace(lane, now, patience, self._deadlines.min_rate)

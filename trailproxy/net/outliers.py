@@ -22,6 +22,7 @@ _FAILURES: Final = frozenset(
         Cause.UPSTREAM_PROTOCOL,
         Cause.FIELDS_TOO_LARGE,
         Cause.HEAD_TIMEOUT,
+        Cause.UPSTREAM_SLOW,
         Cause.RESPONSE_HEAD_TIMEOUT,
         Cause.DEADLINE_EXCEEDED,
     }

@@ -26,6 +26,8 @@ FLAGS: Final[dict[Cause, str]] = {
     Cause.QUEUE_TIMEOUT: "UO",
     Cause.RESPONSE_HEAD_TIMEOUT: "UT",
     Cause.IDLE_TIMEOUT: "SI",
+    Cause.CLIENT_SLOW: "SI",
+    Cause.UPSTREAM_SLOW: "UT",
     Cause.TOTAL_TIMEOUT: "UT",
     Cause.DEADLINE_EXCEEDED: "UT",
     Cause.NO_ROUTE: "NR",

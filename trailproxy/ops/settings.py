@@ -116,6 +116,13 @@ class Limits(Section, frozen=True, kw_only=True):
     idle_timeout: Annotated[
         Duration, doc("How long a connection may have no stream; 1s at least. 0s: for ever.")
     ] = default(Duration(3600))
+    min_rate: Annotated[
+        Size,
+        doc(
+            "Octets a second that a peer takes in the long run of a body that waits for it. "
+            "0B: no such limit."
+        ),
+    ] = default(Size(240))
 
 
 class Settings(Section, frozen=True, kw_only=True):

@@ -28,7 +28,8 @@ class Snapshot:
 
 def compile_snapshot(settings: Settings, upstreams: Mapping[str, Upstream]) -> Snapshot:
     """Compile settings; `upstreams` holds every name their routes use."""
-    routes = tuple(_route(route, upstreams) for route in settings.routes)
+    rate = int(settings.limits.min_rate)
+    routes = tuple(_route(route, upstreams, rate) for route in settings.routes)
     takes_all = settings.dot_segments == "pass"
     return Snapshot(settings, Router(routes, patterns.combine, takes_dot_segments=takes_all))
 
@@ -44,7 +45,7 @@ def wire_params(limits: Limits) -> WireParams:
     )
 
 
-def _route(settings: RouteSettings, upstreams: Mapping[str, Upstream]) -> Route:
+def _route(settings: RouteSettings, upstreams: Mapping[str, Upstream], min_rate: int) -> Route:
     if isinstance(settings.upstream, str):
         share = Share([(upstreams[settings.upstream], 1)])
     else:
@@ -58,6 +59,7 @@ def _route(settings: RouteSettings, upstreams: Mapping[str, Upstream]) -> Route:
             response_head=_first(timeouts.response_head, settings.retry),
             idle=_limit(timeouts.idle),
             total=_limit(timeouts.total),
+            min_rate=min_rate,
         ),
         handling=handling(settings),
     )
