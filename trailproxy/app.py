@@ -259,9 +259,10 @@ class App:
                     name=wanted.name,
                     tls=wanted.tls,
                     guests=wanted.guests,
-                    codec=plan.settings.codec,
-                    wire=plan.wire,
-                    patience=plan.patience,
+                    codec=plan.terms.codec,
+                    wire=plan.terms.wire,
+                    patience=plan.terms.patience,
+                    crowd=plan.crowd,
                 )
             )
             _log.info("listener %s accepts on %s", wanted.name, listener.bound_to)

@@ -19,6 +19,7 @@ from trailproxy.core.identity import Guests
 from trailproxy.core.message import Forwarding
 from trailproxy.net.balance import KeyOf, cookie_of, field_of, source_of
 from trailproxy.net.connection import Patience
+from trailproxy.net.door import CrowdLimits
 from trailproxy.net.health import HealthParams
 from trailproxy.net.names import Spot
 from trailproxy.net.origin_params import OriginParams
@@ -96,12 +97,20 @@ class AdminPlan(NamedTuple):
     caution: str  # what operators should know of it; mostly nothing
 
 
+class Terms(NamedTuple):
+    """What all connections have in common, on either side."""
+
+    codec: str
+    wire: WireParams
+    patience: Patience
+
+
 class Plan(NamedTuple):
     """Everything the settings ask for, built and unused."""
 
     settings: Settings
-    wire: WireParams
-    patience: Patience
+    terms: Terms
+    crowd: CrowdLimits
     listeners: dict[Seat, ListenerPlan]
     origins: dict[str, OriginPlan]
     admin: AdminPlan
@@ -114,19 +123,20 @@ def make_plan(settings: Settings) -> Plan:
         BuildError: a certificate, a key, a CA file, a token or a hook cannot be used, or a
             package is missing.
     """
-    wire = wire_params(settings.limits)
-    patience = _patience(settings.limits)
+    limits = settings.limits
+    terms = Terms(settings.codec, wire_params(limits), _patience(limits))
+    crowd = CrowdLimits(most=limits.max_connections, most_of_one=limits.max_connections_per_address)
     listeners: dict[Seat, ListenerPlan] = {}
     origins: dict[str, OriginPlan] = {}
     problems: list[str] = []
     for place, listener in enumerate(settings.listeners):
         try:
-            listeners[_seat(listener)] = _listener(listener, settings.codec, wire, patience)
+            listeners[_seat(listener)] = _listener(listener, terms, crowd)
         except TLSError as error:
             problems.append(f"listeners[{place}].tls: {error}")
     for place, upstream in enumerate(settings.upstreams):
         try:
-            origins[upstream.name] = _origin(upstream, settings.codec, wire, patience)
+            origins[upstream.name] = _origin(upstream, terms)
         except TLSError as error:
             problems.append(f"upstreams[{place}].tls: {error}")
     admin = None
@@ -138,7 +148,7 @@ def make_plan(settings: Settings) -> Plan:
     problems += _complaints(settings)
     if problems or admin is None:
         raise BuildError(problems)
-    return Plan(settings, wire, patience, listeners, origins, admin)
+    return Plan(settings, terms, crowd, listeners, origins, admin)
 
 
 def _complaints(settings: Settings) -> Iterator[str]:
@@ -179,12 +189,10 @@ def _seat(settings: ListenerSettings) -> Seat:
     return address, "" if address.port or address.is_unix else settings.name
 
 
-def _listener(
-    settings: ListenerSettings, codec: str, wire: WireParams, patience: Patience
-) -> ListenerPlan:
+def _listener(settings: ListenerSettings, terms: Terms, crowd: CrowdLimits) -> ListenerPlan:
     tls = settings.tls
     forwarding = Forwarding(settings.forward_client_cert)
-    key: Key = (settings, codec, wire, patience)
+    key: Key = (settings, terms, crowd)
     if tls is None:
         return ListenerPlan(key, settings.name, forwarding, None, None)
     shown = listener_tls(tls.pairs, tls.client_ca, optional=tls.client_auth == "optional")
@@ -193,9 +201,7 @@ def _listener(
     return ListenerPlan(key, settings.name, forwarding, shown, guests)
 
 
-def _origin(
-    settings: UpstreamSettings, codec: str, wire: WireParams, patience: Patience
-) -> OriginPlan:
+def _origin(settings: UpstreamSettings, terms: Terms) -> OriginPlan:
     tls = settings.tls
     context = None
     digest = b""
@@ -220,11 +226,11 @@ def _origin(
         queue_limit=settings.queue_limit,
         queue_timeout_s=float(settings.queue_timeout),
         resolve_interval_s=float(settings.resolve_interval),
-        codec=codec,
-        wire=wire,
-        patience=patience,
+        codec=terms.codec,
+        wire=terms.wire,
+        patience=terms.patience,
     )
-    return OriginPlan((settings, codec, wire, patience, digest), params)
+    return OriginPlan((settings, terms, digest), params)
 
 
 class _TokenError(Exception):

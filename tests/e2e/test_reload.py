@@ -12,14 +12,18 @@ import pytest
 import trustme
 import yaml
 
+from tests.support import frames
 from tests.support.backend import RunningBackend, running_backend
 from tests.support.load import BATCH, Load
 from tests.support.running import Proxy, Start, eventually, listener, refused, settings
-from tests.support.scripted_peer import Peer
+from tests.support.scripted_peer import Peer, dial
+from trailproxy.wire.errors import ErrorCode
 
 pytestmark = pytest.mark.e2e
 
 Reload = Callable[[Proxy], None]
+
+PING = [(":method", "GET"), (":scheme", "http"), (":authority", "localhost"), (":path", "/")]
 
 
 def by_signal(proxy: Proxy) -> None:
@@ -80,6 +84,43 @@ def test_a_reload_under_load_loses_no_stream(proxy: Proxy, reload: Reload):
     }
     assert metrics.total("config_reloads_total", outcome="failed") == 0
     assert metrics.total("config_last_reload_successful") == 1
+
+
+@BOTH
+def test_limits_hold_for_new_connections_and_put_nobody_out(
+    proxy: Proxy, held: RunningBackend, reload: Reload
+):
+    with Peer.connect(proxy.address) as old:
+        first = old.request(path="/held")
+        old.wait_body(first, len(b"first half, "))
+        proxy.settings["limits"] = {
+            "max_connections_per_address": 2,
+            "max_header_fields": 20,
+            "head_timeout": "1s",
+            "min_rate": "1MiB",
+        }
+        proxy.write()
+        reload(proxy)
+
+        many = [(f"x-{number}", "1") for number in range(20)]
+        with Peer.connect(proxy.address) as new:
+            assert new.response(new.request(*many)).reset == ErrorCode.ENHANCE_YOUR_CALM
+            with dial(proxy.address) as third:
+                assert third.recv(1) == b"", "there are two already"
+            assert old.response(old.request(*many)).status == "200"
+            # a head that drips: the new one has a second for it, the old one ten
+            for client in (old, new):
+                client.raw(frames.raw(1, 1, 99, b""))
+            new.wait_closed()
+        old.raw(frames.raw(9, 4, 99, old.encoder.encode(PING)))
+        assert old.response(99).status == "200"
+        held.release()
+        message = old.response(first)
+
+    assert bytes(message.body) == b"first half, second half"
+    assert message.trailers == [("x-held", "released")]
+    refused = proxy.metrics().by("connections_refused_total", "listener", "cause")
+    assert refused == {("main", "address_limit"): 1}
 
 
 @BOTH

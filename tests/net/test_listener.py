@@ -2,11 +2,13 @@
 
 import asyncio
 import socket
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.certificates import Authority, make_certificates
+from tests.support.frames import settings_frame
 from tests.support.table import Notebook
 from tests.support.waiting import until
 from trailproxy.core.address import Address
@@ -15,9 +17,11 @@ from trailproxy.core.fault import Refusal
 from trailproxy.core.identity import Guests
 from trailproxy.core.record import Tally
 from trailproxy.core.stream import Host, Stream
+from trailproxy.net.door import CrowdLimits
 from trailproxy.net.listener import Listener, ListenError, ListenParams
 from trailproxy.net.local import connect
-from trailproxy.net.tls import listener_tls
+from trailproxy.net.tls import ServerTls, listener_tls
+from trailproxy.wire.codec import PREFACE
 from trailproxy.wire.fields import Fields
 
 
@@ -175,3 +179,131 @@ async def test_refusals_are_counted_each_and_logged_once_a_second(
     assert all(host.told[2].endswith(b"DNS=stranger.local") for host in hosts)
     await until(lambda: listener.empty)
     listener.close()
+
+
+# -- how many there may be ------------------------------------------------------------------------
+
+
+class Inn:
+    """A listener with room for two connections of one address, and four in all."""
+
+    def __init__(self, address: Address) -> None:
+        self.notes = Notebook()
+        self.listener = Listener(address, self.notes, Tally())
+        self.guests: list[socket.socket] = []
+
+    async def opens(self, *, tls: ServerTls | None = None, most_of_one: int = 2) -> None:
+        if self.listener._socket is None:
+            self.listener.bind()
+        crowd = CrowdLimits(most=4, most_of_one=most_of_one)
+        await self.listener.serve(ListenParams(make_host=Quiet, name="inn", tls=tls, crowd=crowd))
+
+    def comes(self, host: str = "127.0.0.1") -> socket.socket:
+        bound = self.listener.bound_to
+        guest = socket.create_connection((bound.host, bound.port), source_address=(host, 0))
+        self.guests.append(guest)
+        return guest
+
+    async def is_let_in(self, guest: socket.socket) -> None:
+        """Wait until our SETTINGS come: who knocks with the preface hears them."""
+        guest.sendall(PREFACE + settings_frame())
+        guest.setblocking(False)
+        async with asyncio.timeout(5):
+            assert await asyncio.get_running_loop().sock_recv(guest, 9)
+
+    async def is_turned_away(self, guest: socket.socket, cause: Refusal) -> None:
+        """Wait until the door is shut, without a word."""
+        before = len(self.notes.refusals)
+        guest.setblocking(False)
+        async with asyncio.timeout(5):
+            assert await asyncio.get_running_loop().sock_recv(guest, 9) == b""
+        await until(lambda: len(self.notes.refusals) >= before)
+        assert self.notes.refusals[-1] == ("inn", cause)
+
+    async def closes(self) -> None:
+        for guest in self.guests:
+            guest.close()
+        self.listener.close()
+        await until(lambda: self.listener.empty)
+        assert len(self.listener._crowd) == 0, "nobody is left in the books"
+
+
+@pytest.fixture
+async def inn() -> AsyncIterator[Inn]:
+    made = Inn(Address("127.0.0.1", 0))
+    yield made
+    await made.closes()
+
+
+async def test_one_address_has_a_number_of_connections_and_others_have_theirs(inn: Inn) -> None:
+    await inn.opens()
+    first, second = inn.comes(), inn.comes()
+    await inn.is_let_in(first)
+    await inn.is_let_in(second)
+    await inn.is_turned_away(inn.comes(), Refusal.ADDRESS_LIMIT)
+    await inn.is_let_in(inn.comes("127.0.0.2"))
+    first.close()
+    await until(lambda: len(inn.listener._connections) == 2)
+    await inn.is_let_in(inn.comes())
+    assert inn.notes.refusals == [("inn", Refusal.ADDRESS_LIMIT)]
+
+
+async def test_all_addresses_together_have_a_number_too(inn: Inn) -> None:
+    await inn.opens()
+    for number in range(4):
+        await inn.is_let_in(inn.comes(f"127.0.1.{number + 1}"))
+    await inn.is_turned_away(inn.comes("127.0.1.9"), Refusal.CONNECTION_LIMIT)
+
+
+async def test_a_refusal_is_logged_once_a_second(
+    inn: Inn, caplog: pytest.LogCaptureFixture
+) -> None:
+    await inn.opens(most_of_one=1)
+    await inn.is_let_in(inn.comes())
+    for _ in range(3):
+        await inn.is_turned_away(inn.comes(), Refusal.ADDRESS_LIMIT)
+    assert caplog.messages == ["listener inn refused (address_limit) 127.0.0.1"]
+    inn.listener.tick()
+    await inn.is_turned_away(inn.comes(), Refusal.ADDRESS_LIMIT)
+    assert len(caplog.messages) == 2
+
+
+async def test_other_limits_are_taken_up_and_nobody_is_put_out(inn: Inn) -> None:
+    await inn.opens()
+    for _ in range(2):
+        await inn.is_let_in(inn.comes())
+    await inn.opens(most_of_one=1)
+    await inn.is_turned_away(inn.comes(), Refusal.ADDRESS_LIMIT)
+    assert len(inn.listener._connections) == 2
+    await inn.opens(most_of_one=3)
+    await inn.is_let_in(inn.comes())
+
+
+async def test_who_shakes_hands_for_long_counts_and_who_fails_to_does_not(
+    inn: Inn, tmp_path: Path
+) -> None:
+    certificates = make_certificates(tmp_path)
+    tls = listener_tls([(certificates.server, certificates.server_key)], None)
+    await inn.opens(tls=tls)
+    silent = [inn.comes(), inn.comes()]
+    await until(lambda: inn.listener._arriving == 2)
+    await inn.is_turned_away(inn.comes(), Refusal.ADDRESS_LIMIT)
+    silent[0].sendall(b"this is not TLS at all")
+    await until(lambda: inn.listener._arriving == 1)
+    late = inn.comes()
+    await until(lambda: inn.listener._arriving == 2)
+    late.close()
+    await until(lambda: inn.listener._arriving == 1)
+
+
+async def test_a_unix_socket_has_no_addresses(tmp_path: Path) -> None:
+    path = str(tmp_path / "app.sock")
+    inn = Inn(Address(path=path))
+    await inn.opens(most_of_one=1)
+    clients = [await connect(Address(path=path)) for _ in range(4)]
+    with socket.socket(socket.AF_UNIX) as fifth:
+        fifth.connect(path)
+        await inn.is_turned_away(fifth, Refusal.CONNECTION_LIMIT)
+    for client in clients:
+        client.transport.abort()
+    await inn.closes()

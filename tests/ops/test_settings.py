@@ -82,6 +82,8 @@ def test_the_least_that_is_enough_has_the_documented_defaults():
     assert (settings.access_log.path, settings.drain_timeout) == ("stdout", 30)
     assert settings.dot_segments == "refuse"
     assert settings.limits == Limits(
+        max_connections=10_000,
+        max_connections_per_address=1000,
         max_concurrent_streams=250,
         stream_window=Size(262_144),
         connection_window=Size(4_194_304),

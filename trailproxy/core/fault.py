@@ -76,6 +76,8 @@ class Cause(StrEnum):
 class Refusal(StrEnum):
     """Why a client's connection was refused, before any of its streams was taken up."""
 
+    ADDRESS_LIMIT = "address_limit"  # its address has as many as it may
+    CONNECTION_LIMIT = "connection_limit"  # the listener has
     CLIENT_NAME = "client_name"  # its certificate has none of the names that are let in
 
 

@@ -6,7 +6,7 @@ import logging
 import os
 import socket
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Final, final
@@ -19,6 +19,7 @@ from trailproxy.core.record import Observer, Tally
 from trailproxy.core.stream import Host
 from trailproxy.net.certificate import read_peer
 from trailproxy.net.connection import PATIENCE, AsyncConnection, Patience
+from trailproxy.net.door import Crowd, CrowdLimits, Door, client_of
 from trailproxy.net.tasks import spawn
 from trailproxy.net.tls import ServerTls
 from trailproxy.wire import Role, WireParams, make_codec
@@ -50,6 +51,7 @@ class ListenParams:
     codec: str = "native"
     wire: WireParams = field(default_factory=WireParams)
     patience: Patience = PATIENCE
+    crowd: CrowdLimits = field(default_factory=CrowdLimits)
 
 
 @final
@@ -68,13 +70,15 @@ class Listener:
         self._observer: Final = observer
         self._tally: Final = tally
         self._connections: Final[set[AsyncConnection]] = set()
+        self._crowd: Final = Crowd()
+        self._clients: Final[dict[AsyncConnection, bytes]] = {}  # whose they are
         self._socket: socket.socket | None = None
         self._foreign = False  # the path of a unix socket is not ours to remove
         self.shared = False  # others accept from the socket when we do not: who waits is theirs
-        self._server: asyncio.Server | None = None
+        self._door: Door | None = None
         self._params: ListenParams | None = None
         self._draining = False
-        self._arriving = 0  # connections accepted by the drain, and not made yet
+        self._arriving = 0  # connections accepted, and not made yet
         self._told = False  # of a refusal, within this second
 
     def bind(self) -> None:
@@ -118,22 +122,9 @@ class Listener:
         if self._socket is None:
             raise ListenError(f"{self.address}: not bound")
         self._params = params
-        accept = partial(self._accept, params)
-        tls = None if params.tls is None else params.tls.context
-        loop = asyncio.get_running_loop()
-        earlier = self._server
-        sock = self._socket.dup()
-        handshake = None if tls is None else _HANDSHAKE_S
-        if self.address.is_unix:
-            self._server = await loop.create_unix_server(
-                accept, sock=sock, ssl=tls, backlog=_BACKLOG, ssl_handshake_timeout=handshake
-            )
-        else:
-            self._server = await loop.create_server(
-                accept, sock=sock, ssl=tls, backlog=_BACKLOG, ssl_handshake_timeout=handshake
-            )
-        if earlier is not None:
-            earlier.close()
+        if self._door is None:
+            self._door = Door(self._socket, str(self.address), self._meet)
+            self._door.open()
 
     @property
     def port(self) -> int:
@@ -148,16 +139,47 @@ class Listener:
         """The address, with the port that was taken for 0."""
         return self.address if self.address.is_unix else replace(self.address, port=self.port)
 
-    def _accept(self, params: ListenParams) -> asyncio.Protocol:
+    def _meet(self, accepted: socket.socket, address: object) -> None:
+        """Let a client in, if there is room for one more from its address."""
+        params = self._params
+        assert params is not None  # `serve` has set it before any connection could come
+        client = client_of(address)
+        refusal = self._crowd.refusal(client, params.crowd)
+        if refusal is not None:
+            accepted.close()
+            self._refused(params.name, refusal, _host_of(address))
+            return
+        self._crowd.enters(client)
+        self._arriving += 1
+        spawn(self._welcome(params, accepted, client), "a client")
+
+    async def _welcome(self, params: ListenParams, accepted: socket.socket, client: bytes) -> None:
         build = partial(self._build, params)
-        connection = AsyncConnection(build, self._connections.discard, self._tally, params.patience)
-        return connection.as_protocol()
+        connection = AsyncConnection(build, self._left, self._tally, params.patience)
+        self._clients[connection] = client
+        tls = None if params.tls is None else params.tls.context
+        handshake = None if tls is None else _HANDSHAKE_S
+        try:
+            await asyncio.get_running_loop().connect_accepted_socket(
+                connection.as_protocol, accepted, ssl=tls, ssl_handshake_timeout=handshake
+            )
+        except OSError:
+            return  # its handshake failed, or it left
+        finally:
+            self._arriving -= 1
+            if not connection.connected:
+                self._left(connection)
+
+    def _left(self, connection: AsyncConnection) -> None:
+        self._connections.discard(connection)
+        client = self._clients.pop(connection, None)
+        if client is not None:
+            self._crowd.leaves(client)
 
     def _build(self, params: ListenParams, connection: AsyncConnection) -> Connection:
         self._connections.add(connection)
         transport = connection.transport
-        peername = transport.get_extra_info("peername")
-        peer = peername[0] if isinstance(peername, tuple) else "unix"
+        peer = _host_of(transport.get_extra_info("peername"))
         scheme, shown, told = "http", None, ""
         if params.tls is not None:
             tls: ssl.SSLObject = transport.get_extra_info("ssl_object")
@@ -185,44 +207,19 @@ class Listener:
     def tick(self) -> None:
         """A second has passed."""
         self._told = False
+        if self._door is not None:
+            self._door.open()
         for connection in list(self._connections):
             connection.tick()
 
     def drain(self) -> None:
         """Accept what waits for us, and no more; ask every client to open no more streams."""
         self._draining = True
-        for accepted in () if self.shared else self._queue():
-            self._arriving += 1
-            spawn(self._welcome(accepted), "the last connections")
+        if self._door is not None and not self.shared:
+            self._door.let_all_in()  # a close would reset those whom the kernel has accepted
         self._stop_accepting()
         for connection in list(self._connections):
             connection.core.drain()
-
-    def _queue(self) -> Iterator[socket.socket]:
-        """Accept what the kernel has accepted already: a close would reset these."""
-        for _ in range(_BACKLOG):
-            if self._socket is None:
-                return
-            try:
-                accepted, _peer = self._socket.accept()
-            except OSError:
-                return  # nobody is left; or there are no descriptors for more
-            yield accepted
-
-    async def _welcome(self, accepted: socket.socket) -> None:
-        params = self._params
-        assert params is not None  # `serve` has set it before any connection could come
-        tls = None if params.tls is None else params.tls.context
-        handshake = None if tls is None else _HANDSHAKE_S
-        accept = partial(self._accept, params)
-        try:
-            await asyncio.get_running_loop().connect_accepted_socket(
-                accept, accepted, ssl=tls, ssl_handshake_timeout=handshake
-            )
-        except OSError:
-            return  # its handshake failed, or it left
-        finally:
-            self._arriving -= 1
 
     @property
     def empty(self) -> bool:
@@ -236,12 +233,16 @@ class Listener:
             connection.transport.abort()
 
     def _stop_accepting(self) -> None:
-        if self._server is not None:
-            self._server.close()
-            self._server = None
+        if self._door is not None:
+            self._door.close()
+            self._door = None
         if self._socket is not None:
             release(self._socket, self.address, foreign=self._foreign)
             self._socket = None
+
+
+def _host_of(address: object) -> str:
+    return str(address[0]) if isinstance(address, tuple) else "unix"
 
 
 def bind(

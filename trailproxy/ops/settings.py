@@ -89,8 +89,14 @@ class AdminSettings(Section, frozen=True, kw_only=True):
 
 
 class Limits(Section, frozen=True, kw_only=True):
-    """What one connection may cost, on either side."""
+    """What one connection may cost, on either side, and how many clients may have."""
 
+    max_connections: Annotated[
+        int, count("Client connections open at once, on each listener; 0: any number.", 0, 10**6)
+    ] = 10_000
+    max_connections_per_address: Annotated[
+        int, count("The same from one address, or one IPv6 /64; 0: any number.", 0, 10**6)
+    ] = 1000
     max_concurrent_streams: Annotated[
         int, count("Streams a client may have open at once.", 1, 100_000)
     ] = 250
@@ -149,7 +155,7 @@ class Settings(Section, frozen=True, kw_only=True):
             extra={"wanted": "a whole number from 1 to 256, or auto"},
         ),
     ] = 1
-    limits: Annotated[Limits, doc("What one connection may cost.")] = default(Limits())
+    limits: Annotated[Limits, doc("What connections may cost.")] = default(Limits())
     access_log: Annotated[AccessLogSettings, doc("One line an exchange.")] = AccessLogSettings()
     metrics: Annotated[MetricsSettings, doc("What the metrics may cost.")] = MetricsSettings()
     tracing: Annotated[
