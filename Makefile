@@ -29,7 +29,7 @@ endif
 
 .DEFAULT_GOAL := help
 .PHONY: help run build pure test testpure testh2 contract e2e soak resilience fuzz memcheck bench growth publish \
-	hops micro instructions check lint types rooms rules fmt lock sbom tools clean
+	hops micro instructions check lint types rooms rules dashboard fmt lock sbom tools clean
 
 help: ## list the verbs
 	@sed -n 's/^\([a-z0-9]*\):.*## /\1|/p' $(MAKEFILE_LIST) | \
@@ -125,6 +125,9 @@ rules: ## alert rules and their tests, where promtool is at hand
 		promtool check rules deploy/prometheus/rules/*.yaml && \
 		promtool test rules deploy/prometheus/*_test.yaml; \
 	else echo "promtool is not at hand: the alert rules are not checked"; fi
+
+dashboard: $(STAMP) ## write the Grafana dashboard anew
+	$(BIN)/python -m deploy.grafana.dashboard
 
 fmt: $(STAMP) ## format, and mend what can be mended
 	$(BIN)/ruff check --fix

@@ -108,7 +108,7 @@ def test_dashboard_shows_every_metric_of_the_contract() -> None:
     shown = {metric for expr in expressions(DASHBOARD) for metric, _ in METRIC.findall(expr)}
     bases = {re.sub(r"_(bucket|sum|count)$", "", metric) for metric in shown}
     contract = {re.sub(r"_(bucket|sum|count)$", "", metric) for metric in exposed()}
-    assert contract - bases == {"trailproxy_access_log_lost_lines_total"}
+    assert contract <= bases
 
 
 def test_every_alert_has_a_test() -> None:

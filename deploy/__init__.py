@@ -1,0 +1,1 @@
+"""deploy: what is shipped beside the package, for whoever runs it."""
