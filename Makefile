@@ -17,6 +17,11 @@ PACKAGES := curl nghttp2-client nghttp2-proxy
 APT      := DEBIAN_FRONTEND=noninteractive apt-get --quiet --quiet
 CAN_APT  := test "$$(id -u)" = 0 && command -v apt-get >/dev/null
 
+# Debian's package of these would start a service: it is unpacked, and nothing is installed.
+WATCHERS := prometheus promtool
+UNPACKED := build/prometheus
+export PATH := $(PATH):$(CURDIR)/$(UNPACKED)/usr/bin
+
 # Python 3.11 has the most dependencies: locks made with it serve newer ones too.
 # Nothing of the machine they were made on may stand in them.
 COMPILE := build/lock/bin/pip-compile --quiet --upgrade --generate-hashes --strip-extras --allow-unsafe \
@@ -29,7 +34,7 @@ endif
 
 .DEFAULT_GOAL := help
 .PHONY: help run build pure test testpure testh2 contract e2e soak resilience fuzz memcheck bench growth publish \
-	hops micro instructions check lint types rooms rules dashboard fmt lock sbom tools clean
+	hops micro instructions check lint types rooms rules dashboard fmt lock sbom tools watchers clean
 
 help: ## list the verbs
 	@sed -n 's/^\([a-z0-9]*\):.*## /\1|/p' $(MAKEFILE_LIST) | \
@@ -45,21 +50,21 @@ pure: ## remove what was compiled in place
 	find trailproxy -name '*.so' -delete
 	rm -f *__mypyc.*.so
 
-test: $(STAMP) tools ## the whole test suite, but for the soak
+test: $(STAMP) tools watchers ## the whole test suite, but for the soak
 	$(BIN)/python -m pytest -m "not soak"
 
-testpure: contract tools ## the same, passing over what was compiled
+testpure: contract tools watchers ## the same, passing over what was compiled
 	TRAILPROXY_PURE=1 $(BIN)/python -m pytest -m "not soak" \
 		--ignore tests/wire --ignore tests/core --ignore tests/properties
 
-testh2: $(STAMP) tools ## what meets a codec, on the reference codec
+testh2: $(STAMP) tools watchers ## what meets a codec, on the reference codec
 	TRAILPROXY_TEST_CODEC=h2 $(BIN)/python -m pytest tests/core tests/properties tests/e2e
 
 contract: $(STAMP) ## what the codec and the core promise, with coverage
 	TRAILPROXY_PURE=1 $(BIN)/coverage run -m pytest tests/wire tests/core tests/properties
 	$(BIN)/coverage report --include 'trailproxy/wire/*,trailproxy/core/*' --fail-under 100
 
-e2e: $(STAMP) tools ## tests over real sockets, with real peers
+e2e: $(STAMP) tools watchers ## tests over real sockets, with real peers
 	$(BIN)/python -m pytest tests/e2e
 
 soak: $(STAMP) ## two minutes of mixed traffic and faults; nothing may be left over
@@ -120,11 +125,15 @@ types: $(STAMP) ## mypy, strict
 rooms: $(STAMP) ## who may import whom
 	$(BIN)/python -m pytest --quiet tests/test_rooms.py
 
-rules: ## alert rules and their tests, where promtool is at hand
+rules: watchers ## alert rules and their tests, where promtool is at hand
 	@if command -v promtool >/dev/null; then \
-		promtool check rules deploy/prometheus/rules/*.yaml && \
+		promtool check config deploy/prometheus/prometheus.yml && \
+		promtool check rules --lint=all --lint-fatal deploy/prometheus/rules/*.yaml && \
 		promtool test rules deploy/prometheus/*_test.yaml; \
-	else echo "promtool is not at hand: the alert rules are not checked"; fi
+	else \
+		echo "promtool is not at hand: the alert rules are not checked"; \
+		test "$$TRAILPROXY_REQUIRE_TOOLS" != 1; \
+	fi
 
 dashboard: $(STAMP) ## write the Grafana dashboard anew
 	$(BIN)/python -m deploy.grafana.dashboard
@@ -171,6 +180,21 @@ tools:
 	else \
 		echo "not installed:$$missing; what needs one of these is skipped"; \
 		echo "on Debian: apt-get install $(PACKAGES)"; \
+	fi
+
+watchers:
+	@missing=; for tool in $(WATCHERS); do \
+		command -v $$tool >/dev/null || missing="$$missing $$tool"; \
+	done; \
+	test -n "$$missing" || exit 0; \
+	if $(CAN_APT); then \
+		echo "unpacking prometheus, for:$$missing"; \
+		mkdir -p $(UNPACKED) && $(APT) update && cd $(UNPACKED) && \
+			$(APT) download -o APT::Sandbox::User=root prometheus && dpkg-deb --extract prometheus_*.deb . || \
+		echo "that failed; what needs one of these is skipped, in CI it fails"; \
+	else \
+		echo "not installed:$$missing; what needs one of these is skipped"; \
+		echo "on Debian: apt-get install prometheus"; \
 	fi
 
 # --clear: nothing may linger that is no longer in the locks.
