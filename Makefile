@@ -70,18 +70,18 @@ e2e: $(STAMP) tools watchers ## tests over real sockets, with real peers
 soak: $(STAMP) ## two minutes of mixed traffic and faults; nothing may be left over
 	$(BIN)/python -m benchmarks.soak
 
-# FUZZ='--seconds 600 --seed 2' runs longer, and from another seed.
-fuzz: $(STAMP) ## a minute of hostile peers; nothing may break, hang, leak or be miscounted
+# FUZZ='--seconds 600 --seed 2 proxy' runs longer, from another seed, and for one target.
+fuzz: $(STAMP) $(VENV)/.atheris ## strangers' octets, guided by coverage; nothing may break, hang, leak or be miscounted
 	$(BIN)/python -m benchmarks.fuzz $(FUZZ)
 
 # The compiled code is built for AddressSanitizer, run, and built again as it is meant to be.
 memcheck: SANITIZER := -fsanitize=address
-memcheck: $(STAMP) ## the same on compiled code, where every access to memory is checked
+memcheck: $(STAMP) ## the same, unguided, on compiled code, where every access to memory is checked
 	CFLAGS="$(SANITIZER) -O1 -g -fno-omit-frame-pointer" LDFLAGS="$(SANITIZER)" \
 		$(BIN)/python hatch_build.py
 	LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libstdc++.so)" \
 		ASAN_OPTIONS=detect_leaks=0:quarantine_size_mb=16 PYTHONMALLOC=malloc \
-		$(BIN)/python -m benchmarks.fuzz $(FUZZ); \
+		$(BIN)/python -m benchmarks.fuzz --seeded $(FUZZ); \
 		result=$$?; $(BIN)/python hatch_build.py && exit $$result
 
 resilience: $(STAMP) ## a load through reloads, restarts, crashes and floods; nothing may be lost unnamed
@@ -156,6 +156,9 @@ lock: ## take up new versions into the locks
 		print(*sum(wanted, []), sep="\n")' > build/dev.in
 	$(COMPILE) --output-file requirements-dev.lock pyproject.toml build/dev.in
 	$(COMPILE) --output-file requirements-sbom.lock build/sbom.in
+	build/lock/bin/python -c 'import tomllib; \
+		print(*tomllib.load(open("pyproject.toml", "rb"))["dependency-groups"]["fuzz"], sep="\n")' > build/fuzz.in
+	$(COMPILE) --output-file requirements-fuzz.lock build/fuzz.in
 
 sbom: $(STAMP) ## list the packages of the image, as CycloneDX, in build/trailproxy.cdx.json
 	@mkdir -p build
@@ -167,6 +170,10 @@ $(VENV)/.peers: $(STAMP)
 	@all=$@; for peer in $(PEERS); do \
 		$(PIP) "$$peer" || { all=; echo "$$peer is not to be had: we go on without it"; }; \
 	done; test -z "$$all" || touch "$$all"
+
+$(VENV)/.atheris: $(STAMP) requirements-fuzz.lock
+	@$(PIP) --require-hashes --only-binary :all: --requirement requirements-fuzz.lock && touch $@ || \
+		echo "atheris is not to be had here: we go on without it"
 
 tools:
 	@missing=; for tool in $(TOOLS); do \
