@@ -45,6 +45,8 @@ pure: ## remove what was compiled in place
 	find trailproxy -name '*.so' -delete
 	rm -f *__mypyc.*.so
 
+test testpure: TOOLS += systemd-analyze
+test testpure: PACKAGES += systemd
 test: $(STAMP) tools ## the whole test suite, but for the soak
 	$(BIN)/python -m pytest -m "not soak"
 
