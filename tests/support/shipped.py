@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Any, Final
 
@@ -43,3 +44,12 @@ def tool(name: str, *others: str, built_with: str = "") -> str:
             pytest.fail(missing)
         missing += f", and there is no {built_with} to build it with"
     pytest.skip(missing)
+
+
+def checked(*command: str, patience_s: float = 60) -> str:
+    """Run a tool that must succeed; return what it printed."""
+    told = subprocess.run(
+        command, capture_output=True, text=True, timeout=patience_s, check=False, cwd=ROOT
+    )
+    assert told.returncode == 0, told.stdout + told.stderr
+    return told.stdout
