@@ -74,6 +74,10 @@ def test_the_gateway_is_reached_where_it_binds(made: str, request: pytest.Fixtur
     (container,) = manifests.pod["spec"]["containers"]
     named = {each["name"]: each["containerPort"] for each in container["ports"]}
     assert list(named.values()) == [*ports, admin]
+    scheme = "HTTP" if settings.admin.tls is None else "HTTPS"
+    for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+        asked = container[probe]["httpGet"]
+        assert (asked["scheme"], named[asked["port"]]) == (scheme, admin)
     service = manifests.only("Service")["spec"]
     assert [each["port"] for each in service["ports"]] == ports
     assert [named[each["targetPort"]] for each in service["ports"]] == ports
@@ -158,12 +162,18 @@ def test_a_change_of_the_configuration_is_rolled_out(tmp_path: Path, gateway: Ma
     assert sums[0] != sums[1]
 
 
+def _parent(folder: Path) -> Path:
+    """Write a chart of somebody's own, which depends on ours."""
+    chart = folder / "mine"
+    shutil.copytree(CHART, chart / "charts" / "trailproxy")
+    (chart / "templates").mkdir()
+    (chart / "Chart.yaml").write_text("{apiVersion: v2, name: mine, version: 1.0.0}")
+    (chart / "templates" / "app.yaml").write_text(PARENT)
+    return chart
+
+
 def test_another_chart_takes_the_sidecar_from_this_one(tmp_path: Path) -> None:
-    parent = tmp_path / "mine"
-    shutil.copytree(CHART, parent / "charts" / "trailproxy")
-    (parent / "templates").mkdir()
-    (parent / "Chart.yaml").write_text("{apiVersion: v2, name: mine, version: 1.0.0}")
-    (parent / "templates" / "app.yaml").write_text(PARENT)
+    parent = _parent(tmp_path)
     values = yaml.safe_load((CHART / "ci" / "sidecar-values.yaml").read_text())
     manifests = rendered(_values(tmp_path, trailproxy=values), chart=parent)
     assert manifests.kinds == ["ConfigMap", "Deployment", "NetworkPolicy", "PodMonitor"]
@@ -176,6 +186,15 @@ def test_another_chart_takes_the_sidecar_from_this_one(tmp_path: Path) -> None:
     monitored = manifests.only("PodMonitor")["spec"]["selector"]["matchLabels"]
     assert monitored.items() <= manifests.pod["metadata"]["labels"].items()
     outlives(manifests.pod, manifests.settings.drain_timeout, 5)
+
+
+@pytest.mark.parametrize("key", ["token", "token_file", "tls"])
+def test_a_sidecar_must_be_drained_without_a_word(tmp_path: Path, key: str) -> None:
+    parent = _parent(tmp_path)
+    config = {"admin": {"bind": "0.0.0.0:9901", key: "x"}}
+    values = _values(tmp_path, trailproxy={"mode": "sidecar", "config": config})
+    with pytest.raises(AssertionError, match="neither a token nor TLS to drain it with"):
+        rendered(values, chart=parent)
 
 
 PARENT = """\

@@ -1,7 +1,8 @@
 """API server: what a pod asks the one of its cluster, over HTTP/2, with its service account.
 
-The token and the authorities it is checked by are read anew for each question and each
-connection: the kubelet replaces them while we run.
+A watch is a stream, so what health checks are made with will do: no other client is loaded. The
+token is read anew for each question, and the authorities we trust for each connection, as the
+kubelet replaces them while we run.
 """
 
 from collections.abc import Mapping
@@ -35,7 +36,7 @@ class ApiParams:
     """Where the API server is, who we are to it, and how patient we are."""
 
     address: Address
-    account: Path = Path(_ACCOUNT)  # the folder with our `token`, and the `ca.crt` of its authority
+    account: Path = Path(_ACCOUNT)  # the folder with our `token`, and the `ca.crt` we trust
     watch_s: float = 150.0  # the shortest watch; behind it the server is asked again
     retry_s: float = 0.5  # before the second try; doubled for each one after it
     most_retry_s: float = 30.0

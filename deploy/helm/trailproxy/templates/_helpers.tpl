@@ -45,6 +45,11 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- regexFind "[0-9]+$" (include "trailproxy.config" . | fromYaml).admin.bind -}}
 {{- end -}}
 
+{{/* How the kubelet asks it. */}}
+{{- define "trailproxy.adminScheme" -}}
+{{- ternary "HTTPS" "HTTP" (hasKey (include "trailproxy.config" . | fromYaml).admin "tls") -}}
+{{- end -}}
+
 {{/* The namespaces whose EndpointSlices it follows, as JSON. */}}
 {{- define "trailproxy.namespaces" -}}
 {{- $found := list -}}
@@ -79,17 +84,17 @@ ports:
   - { name: admin, containerPort: {{ include "trailproxy.adminPort" . }} }
 # Passed once the configuration is read and the listeners are bound: a bad one stops a rollout here.
 startupProbe:
-  httpGet: { path: /readyz, port: admin }
+  httpGet: { path: /readyz, port: admin, scheme: {{ include "trailproxy.adminScheme" . }} }
   periodSeconds: 1
   failureThreshold: 30
 # Fails while draining.
 readinessProbe:
-  httpGet: { path: /readyz, port: admin }
+  httpGet: { path: /readyz, port: admin, scheme: {{ include "trailproxy.adminScheme" . }} }
   periodSeconds: 2
   failureThreshold: 1
 # Slow to judge: a restart costs every stream in flight.
 livenessProbe:
-  httpGet: { path: /healthz, port: admin }
+  httpGet: { path: /healthz, port: admin, scheme: {{ include "trailproxy.adminScheme" . }} }
   periodSeconds: 10
   timeoutSeconds: 3
   failureThreshold: 3
@@ -116,6 +121,10 @@ label `trailproxy: sidecar`, and a terminationGracePeriodSeconds above what preS
 drain_timeout take together; its app sleeps in preStop for longer than those.
 */}}
 {{- define "trailproxy.sidecar" -}}
+{{- $admin := (include "trailproxy.config" . | fromYaml).admin -}}
+{{- if or (hasKey $admin "token") (hasKey $admin "token_file") (hasKey $admin "tls") -}}
+{{- fail "config.admin: the preStop of a sidecar has neither a token nor TLS to drain it with" -}}
+{{- end -}}
 {{ include "trailproxy.container" . }}
 restartPolicy: Always
 lifecycle:
