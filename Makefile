@@ -34,7 +34,7 @@ endif
 
 .DEFAULT_GOAL := help
 .PHONY: help run build pure test testpure testh2 contract e2e soak resilience fuzz memcheck bench growth publish \
-	hops micro instructions check lint types rooms rules dashboard fmt lock sbom tools watchers clean
+	hops micro instructions check lint types rooms rules dashboard image fmt lock sbom tools watchers clean
 
 help: ## list the verbs
 	@sed -n 's/^\([a-z0-9]*\):.*## /\1|/p' $(MAKEFILE_LIST) | \
@@ -50,12 +50,14 @@ pure: ## remove what was compiled in place
 	find trailproxy -name '*.so' -delete
 	rm -f *__mypyc.*.so
 
+test testpure: TOOLS += systemd-analyze
+test testpure: PACKAGES += systemd
 test: $(STAMP) tools watchers ## the whole test suite, but for the soak
 	$(BIN)/python -m pytest -m "not soak"
 
 testpure: contract tools watchers ## the same, passing over what was compiled
 	TRAILPROXY_PURE=1 $(BIN)/python -m pytest -m "not soak" \
-		--ignore tests/wire --ignore tests/core --ignore tests/properties
+		--ignore tests/wire --ignore tests/core --ignore tests/properties --ignore tests/deploy
 
 testh2: $(STAMP) tools watchers ## what meets a codec, on the reference codec
 	TRAILPROXY_TEST_CODEC=h2 $(BIN)/python -m pytest tests/core tests/properties tests/e2e
@@ -137,6 +139,15 @@ rules: watchers ## alert rules and their tests, where promtool is at hand
 
 dashboard: $(STAMP) ## write the Grafana dashboard anew
 	$(BIN)/python -m deploy.grafana.dashboard
+
+# IMAGE and PLATFORMS may be others; --output type=registry pushes it, in place of a file.
+IMAGE     ?= trailproxy:$(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' trailproxy/__init__.py)
+PLATFORMS ?= linux/amd64,linux/arm64
+OUTPUT    ?= type=oci,dest=dist/image.tar
+image: ## build the image for both processors into dist/image.tar; needs docker buildx
+	@docker buildx version >/dev/null 2>&1 || { echo "docker buildx is not at hand"; exit 1; }
+	@mkdir -p dist
+	docker buildx build --platform $(PLATFORMS) --tag $(IMAGE) --output $(OUTPUT) .
 
 fmt: $(STAMP) ## format, and mend what can be mended
 	$(BIN)/ruff check --fix
