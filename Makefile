@@ -60,7 +60,7 @@ testpure: contract tools watchers ## the same, passing over what was compiled
 		--ignore tests/wire --ignore tests/core --ignore tests/properties --ignore tests/deploy
 
 testh2: $(STAMP) tools watchers ## what meets a codec, on the reference codec
-	TRAILPROXY_TEST_CODEC=h2 $(BIN)/python -m pytest tests/core tests/properties tests/e2e
+	TRAILPROXY_TEST_CODEC=h2 $(BIN)/python -m pytest tests/core tests/properties tests/e2e tests/attacks
 
 contract: $(STAMP) ## what the codec and the core promise, with coverage
 	TRAILPROXY_PURE=1 $(BIN)/coverage run -m pytest tests/wire tests/core tests/properties
