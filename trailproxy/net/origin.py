@@ -158,20 +158,35 @@ class Origin(Upstream):
         self._retiring[member] = relieved
         member.core.retire()
 
-    def _relieve(self, endpoint: Endpoint) -> None:
-        """Let others take the places of connections that rest.
+    def _tired(self, endpoint: Endpoint) -> AsyncConnection | None:
+        """Return a connection that rests, and whose place another may take.
 
         Servers end a connection for resets in masses, with everybody's streams on it, and
         a client can have us send as many as it cancels. It must not have us dial as often,
         either: of those that finish, there are never more than may serve.
         """
-        for member in endpoint.weary():
-            finishing = sum([each is endpoint for each in self._retiring.values()])
-            if finishing >= self.params.max_connections:
+        weary = endpoint.weary()
+        finishing = sum([each is endpoint for each in self._retiring.values()])
+        return weary[0] if weary and finishing < self.params.max_connections else None
+
+    def _has_room(self, endpoint: Endpoint) -> bool:
+        if len(endpoint.connections) < self.params.max_connections:
+            return True
+        return self._tired(endpoint) is not None
+
+    def _take_up(self, member: AsyncConnection, endpoint: Endpoint) -> None:
+        """Let a new connection serve, in the place of one that rests if there is no other."""
+        if len(endpoint.connections) >= self.params.max_connections:
+            tired = self._tired(endpoint)
+            if tired is None:
+                self._let_finish(member)  # it has rested enough, meanwhile
                 return
-            endpoint.connections.remove(member)
-            self._let_finish(member, endpoint)
+            endpoint.connections.remove(tired)
+            self._let_finish(tired, endpoint)
             self._observer.endpoint_told(self.name, "relieved")
+        if not endpoint.connections:
+            endpoint.forget_load()
+        endpoint.connections.append(member)
 
     def _let_all_finish(self, endpoint: Endpoint) -> None:
         for member in list(endpoint.connections):
@@ -196,8 +211,7 @@ class Origin(Upstream):
         for endpoint in self._endpoints:
             if endpoint.dialling or (endpoint is not wanted and endpoint.connections):
                 continue
-            self._relieve(endpoint)
-            if len(endpoint.connections) >= self.params.max_connections:
+            if not self._has_room(endpoint):
                 continue
             endpoint.dialling = True
             delay = endpoint.retry_at - now
@@ -235,15 +249,13 @@ class Origin(Upstream):
         if endpoint not in self._endpoints:
             self._let_finish(member)
         elif not member.closed:
-            if not endpoint.connections:
-                endpoint.forget_load()
-            endpoint.connections.append(member)
+            self._take_up(member, endpoint)
         self.connection_changed(member.core)
 
     def _dial_failed(self, endpoint: Endpoint, error: DialError) -> None:
-        """Tell those who wait, unless another endpoint may still take them."""
+        """Tell those who wait, unless somebody may still take them."""
         for other in self._endpoints:
-            if other is not endpoint and (other.connections or other.dialling):
+            if other.connections or other.dialling:
                 return
         why = f"cannot connect to {endpoint.label}: {error}"
         for tenant in list(self._queue):
