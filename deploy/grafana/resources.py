@@ -83,9 +83,10 @@ _UPSTREAMS: Final = (
         "ops",
         rate("endpoint_events_total", "upstream", "event"),
         rate("load_reports_total", "upstream", "outcome", name="load report"),
-        meaning="Health checks, ejections, returns, and what endpoints report of their load. "
-        "`check_failed` beside `check_passed`: an endpoint that is neither up nor down, or a "
-        "timeout that is too short. A load report that is not `read` changes nothing.",
+        meaning="Health checks, ejections, returns, what endpoints report of their load, and what "
+        "the API server of a cluster tells. `check_failed` beside `check_passed`: an endpoint that "
+        "is neither up nor down, or a timeout that is too short. `watch_failed`: new pods are not "
+        "heard of. A load report that is not `read` changes nothing.",
     ),
 )
 

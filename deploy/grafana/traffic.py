@@ -237,8 +237,9 @@ _RESETS: Final = (
         "Connections refused",
         "ops",
         rate("connections_refused_total", "listener", "cause"),
-        meaning="Client connections that ended before any of their requests. `client_name`: the "
-        "certificate has none of the names that are let in; the log has what it says.",
+        meaning="Client connections that ended before any of their requests. `address_limit` and "
+        "`connection_limit`: too many at once; `client_name`: the certificate has none of the "
+        "names that are let in. The log has who it was.",
     ),
 )
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from hashlib import sha256
 from pathlib import Path
+from select import select
 from typing import Any, Final, NamedTuple
 
 import pytest
@@ -21,8 +22,8 @@ from tests.support.crew import all_ready, processes
 from tests.support.prometheus import JOB, MINUTE_S, Prometheus, running_prometheus
 from tests.support.promql import grouped_by, selectors
 from tests.support.running import Proxy, Run, eventually, free_port, listener, running_proxy
-from tests.support.scripted_peer import Peer
-from tests.support.visitors import CALL, Visitors, fetch
+from tests.support.scripted_peer import Peer, dial
+from tests.support.visitors import CALL, Visit, Visitors, fetch
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
@@ -37,6 +38,7 @@ PAGES: Final = [
     ROOT / "docs" / "observability.md",
 ]
 
+MOST: Final = 8  # connections, at each listener of each of two workers
 HELLO: Final = b"\0\0\0\0\5hello"
 TRACE: Final = "4bf92f3577b34da6a3ce929d0e0e4736"
 HOOK: Final = """
@@ -159,6 +161,21 @@ def reads_nothing(client: Peer) -> None:
     assert client.response(sid).reset is not None
 
 
+def crowds(address: tuple[str, int]) -> Visit:
+    """Come in masses, until somebody is turned away."""
+
+    def crowd(_client: Peer) -> None:
+        with ExitStack() as opened:
+            sockets = [opened.enter_context(dial(address)) for _ in range(5 * MOST)]
+
+            def turned_away() -> bool:
+                return any(not each.recv(1 << 16) for each in select(sockets, [], [], 0.1)[0])
+
+            eventually(turned_away, "somebody to be turned away")
+
+    return crowd
+
+
 HEALTH: Final = (reads_all, calls, sends_trailers, cancels, finds_nothing)
 FAULTS: Final = (
     reads_nothing,
@@ -220,16 +237,19 @@ ROUTES: Final = [
     route("retried", retry={"on": ["5xx"], "idempotent": True}),
     route("all", prefix="/"),
 ]
+PODS: Final = {"name": "pods", "endpoints": ["k8s:shop/app:grpc"]}  # of a cluster that is away
 
 
 @pytest.fixture
 def scene(
     run: Run, certificates: Certificates, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Scene]:
-    """All three, with two workers, and everything turned on that has metrics."""
+    """All three, with two workers, and a route or a listener for whatever has metrics."""
     run("prometheus", "--version")
     (tmp_path / "hooks_of_the_test.py").write_text(HOOK, "utf-8")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=":")
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "127.0.0.1")
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", str(free_port()))
     with ExitStack() as started:
         backend = started.enter_context(running_backend())
         backend.backend.behaviours |= BEHAVIOURS
@@ -254,11 +274,15 @@ def scene(
             running_proxy(
                 tmp_path / "proxy",
                 backend.endpoint,
-                listeners=[listener(), listener(name="friends", tls=friends)],
+                listeners=[
+                    listener(),
+                    listener(name="friends", tls=friends),
+                    listener(name="crowded"),
+                ],
+                limits={"max_connections": MOST},
                 upstreams=upstreams,
                 routes=ROUTES,
                 workers=2,
-                tracing={"otlp": f"http://127.0.0.1:{free_port()}"},
             )
         )
         all_ready(proxy, 2)
@@ -269,11 +293,18 @@ def scene(
         yield Scene(proxy, backend, prometheus)
 
 
+def door(proxy: Proxy, number: int) -> tuple[str, int]:
+    """Return the address of a listener."""
+    host, _, port = proxy.settings["listeners"][number]["bind"].rpartition(":")
+    return host, int(port)
+
+
 def fall_ill(scene: Scene) -> None:
-    """Break what is not a matter of traffic: health, the log's disk, the configuration."""
+    """Break what is not a matter of traffic: health, the log's disk, traces, the configuration."""
     proxy = scene.proxy
     scene.backend.backend.behaviours |= {"health": sick, "retried": sick}
     proxy.settings["access_log"] = {"path": "/dev/full"}
+    proxy.settings["tracing"] = {"otlp": f"http://127.0.0.1:{free_port()}"}  # nobody listens
     proxy.write()
     assert proxy.admin("/reload", "POST")[0] == 200
     proxy.file.write_text("not what it should be", "utf-8")
@@ -282,6 +313,7 @@ def fall_ill(scene: Scene) -> None:
 
 TOLD: Final = {
     "TrailproxyAccessLogLosesLines",
+    "TrailproxyConnectionsRefused",
     "TrailproxyErrorBudgetBurnsFast",
     "TrailproxyErrorBudgetBurnsSlowly",
     "TrailproxyNoHealthyEndpoint",
@@ -306,7 +338,7 @@ def test_faults_are_told_and_health_is_not(scene: Scene) -> None:
         assert prometheus.query('count_over_time(ALERTS{alertstate="firing"}[6s])') == []
 
     fall_ill(scene)
-    with Visitors(proxy.address, HEALTH + FAULTS) as visitors:
+    with Visitors(proxy.address, (*HEALTH, *FAULTS, crowds(door(proxy, 2)))) as visitors:
         visitors.until_nothing_is(lambda: TOLD - prometheus.firing(), PATIENCE_S)
         assert prometheus.firing() == TOLD
 
@@ -351,12 +383,15 @@ def test_every_query_finds_what_it_asks_for(scene: Scene, certificates: Certific
     exemplars = [filled(target["expr"]) for target in targets if target.get("exemplar")]
     assert (len(named) > 60, len(exemplars)) == (True, 4)
 
+    proxy.settings["upstreams"].append(PODS)
+    proxy.settings["routes"] = [route("pods", "pods"), *ROUTES]
     fall_ill(scene)
     os.kill(processes(proxy)[1], signal.SIGTERM)  # another one takes its place
     eventually(lambda: proxy.metrics().total("worker_restarts_total"), "a new worker")
     all_ready(proxy, 2)
     be_refused(proxy, certificates)
-    with Visitors(proxy.address, HEALTH + FAULTS + OTHERS) as visitors:
+    kinds = (*HEALTH, *FAULTS, *OTHERS, crowds(door(proxy, 2)))
+    with Visitors(proxy.address, kinds) as visitors:
         for left in (
             lambda: [each for each in named if not prometheus.series(each)],
             lambda: [expr for expr in shown if not prometheus.query(expr)],
@@ -380,8 +415,7 @@ def be_refused(proxy: Proxy, certificates: Certificates) -> None:
     """Show a certificate that has not the name it should."""
     context = certificates.client_context()
     context.load_cert_chain(certificates.client, certificates.client_key)
-    host, _, port = proxy.settings["listeners"][1]["bind"].rpartition(":")
-    with Peer.connect((host, int(port)), tls=context) as client:
+    with Peer.connect(door(proxy, 1), tls=context) as client:
         client.wait_closed()
 
 
