@@ -29,6 +29,7 @@ RUN /opt/venv/bin/python -m compileall -q --invalidation-mode unchecked-hash /op
 FROM python:3.13-slim
 LABEL org.opencontainers.image.title="trailproxy" \
       org.opencontainers.image.description="An HTTP/2 reverse proxy that never loses a trailer" \
+      org.opencontainers.image.version="0.1.0" \
       org.opencontainers.image.licenses="Apache-2.0" \
       trailproxy.sbom="/usr/share/sbom/trailproxy.cdx.json"
 COPY --from=build /opt/venv /opt/venv

@@ -34,7 +34,7 @@ endif
 
 .DEFAULT_GOAL := help
 .PHONY: help run build pure test testpure testh2 contract e2e soak resilience fuzz memcheck bench growth publish \
-	hops micro instructions check lint types rooms rules dashboard fmt lock sbom tools watchers clean
+	hops micro instructions check lint types rooms rules dashboard image fmt lock sbom tools watchers clean
 
 help: ## list the verbs
 	@sed -n 's/^\([a-z0-9]*\):.*## /\1|/p' $(MAKEFILE_LIST) | \
@@ -50,15 +50,17 @@ pure: ## remove what was compiled in place
 	find trailproxy -name '*.so' -delete
 	rm -f *__mypyc.*.so
 
+test testpure: TOOLS += systemd-analyze
+test testpure: PACKAGES += systemd
 test: $(STAMP) tools watchers ## the whole test suite, but for the soak
 	$(BIN)/python -m pytest -m "not soak"
 
 testpure: contract tools watchers ## the same, passing over what was compiled
 	TRAILPROXY_PURE=1 $(BIN)/python -m pytest -m "not soak" \
-		--ignore tests/wire --ignore tests/core --ignore tests/properties
+		--ignore tests/wire --ignore tests/core --ignore tests/properties --ignore tests/deploy
 
 testh2: $(STAMP) tools watchers ## what meets a codec, on the reference codec
-	TRAILPROXY_TEST_CODEC=h2 $(BIN)/python -m pytest tests/core tests/properties tests/e2e
+	TRAILPROXY_TEST_CODEC=h2 $(BIN)/python -m pytest tests/core tests/properties tests/e2e tests/attacks
 
 contract: $(STAMP) ## what the codec and the core promise, with coverage
 	TRAILPROXY_PURE=1 $(BIN)/coverage run -m pytest tests/wire tests/core tests/properties
@@ -70,18 +72,18 @@ e2e: $(STAMP) tools watchers ## tests over real sockets, with real peers
 soak: $(STAMP) ## two minutes of mixed traffic and faults; nothing may be left over
 	$(BIN)/python -m benchmarks.soak
 
-# FUZZ='--seconds 600 --seed 2' runs longer, and from another seed.
-fuzz: $(STAMP) ## a minute of hostile peers; nothing may break, hang, leak or be miscounted
+# FUZZ='--seconds 600 --seed 2 proxy' runs longer, from another seed, and for one target.
+fuzz: $(STAMP) $(VENV)/.atheris ## strangers' octets, guided by coverage; nothing may break, hang, leak or be miscounted
 	$(BIN)/python -m benchmarks.fuzz $(FUZZ)
 
 # The compiled code is built for AddressSanitizer, run, and built again as it is meant to be.
 memcheck: SANITIZER := -fsanitize=address
-memcheck: $(STAMP) ## the same on compiled code, where every access to memory is checked
+memcheck: $(STAMP) ## the same, unguided, on compiled code, where every access to memory is checked
 	CFLAGS="$(SANITIZER) -O1 -g -fno-omit-frame-pointer" LDFLAGS="$(SANITIZER)" \
 		$(BIN)/python hatch_build.py
 	LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libstdc++.so)" \
 		ASAN_OPTIONS=detect_leaks=0:quarantine_size_mb=16 PYTHONMALLOC=malloc \
-		$(BIN)/python -m benchmarks.fuzz $(FUZZ); \
+		$(BIN)/python -m benchmarks.fuzz --seeded $(FUZZ); \
 		result=$$?; $(BIN)/python hatch_build.py && exit $$result
 
 resilience: $(STAMP) ## a load through reloads, restarts, crashes and floods; nothing may be lost unnamed
@@ -138,6 +140,15 @@ rules: watchers ## alert rules and their tests, where promtool is at hand
 dashboard: $(STAMP) ## write the Grafana dashboard anew
 	$(BIN)/python -m deploy.grafana.dashboard
 
+# IMAGE and PLATFORMS may be others; --output type=registry pushes it, in place of a file.
+IMAGE     ?= trailproxy:$(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' trailproxy/__init__.py)
+PLATFORMS ?= linux/amd64,linux/arm64
+OUTPUT    ?= type=oci,dest=dist/image.tar
+image: ## build the image for both processors into dist/image.tar; needs docker buildx
+	@docker buildx version >/dev/null 2>&1 || { echo "docker buildx is not at hand"; exit 1; }
+	@mkdir -p dist
+	docker buildx build --platform $(PLATFORMS) --tag $(IMAGE) --output $(OUTPUT) .
+
 fmt: $(STAMP) ## format, and mend what can be mended
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
@@ -156,6 +167,9 @@ lock: ## take up new versions into the locks
 		print(*sum(wanted, []), sep="\n")' > build/dev.in
 	$(COMPILE) --output-file requirements-dev.lock pyproject.toml build/dev.in
 	$(COMPILE) --output-file requirements-sbom.lock build/sbom.in
+	build/lock/bin/python -c 'import tomllib; \
+		print(*tomllib.load(open("pyproject.toml", "rb"))["dependency-groups"]["fuzz"], sep="\n")' > build/fuzz.in
+	$(COMPILE) --output-file requirements-fuzz.lock build/fuzz.in
 
 sbom: $(STAMP) ## list the packages of the image, as CycloneDX, in build/trailproxy.cdx.json
 	@mkdir -p build
@@ -167,6 +181,10 @@ $(VENV)/.peers: $(STAMP)
 	@all=$@; for peer in $(PEERS); do \
 		$(PIP) "$$peer" || { all=; echo "$$peer is not to be had: we go on without it"; }; \
 	done; test -z "$$all" || touch "$$all"
+
+$(VENV)/.atheris: $(STAMP) requirements-fuzz.lock
+	@$(PIP) --require-hashes --only-binary :all: --requirement requirements-fuzz.lock && touch $@ || \
+		echo "atheris is not to be had here: we go on without it"
 
 tools:
 	@missing=; for tool in $(TOOLS); do \

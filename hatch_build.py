@@ -52,6 +52,7 @@ COMPILED = (
     "net/connection",
     "net/endpoint",
     "net/origin",
+    "net/round",
     "net/weights",
     "ops/access_line",
     "ops/access_log",

@@ -67,7 +67,8 @@ def trailproxy(
         ],
         "admin": {"bind": f"127.0.0.1:{free_port()}"},
         "workers": 1,
-        "limits": {"max_concurrent_streams": site.max_streams},
+        # all clients of a benchmark share an address
+        "limits": {"max_concurrent_streams": site.max_streams, "max_connections_per_address": 0},
         "access_log": {"path": str(site.directory / "access.log") if access_log else "off"},
         "drain_timeout": "1s",
     }

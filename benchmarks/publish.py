@@ -1,7 +1,7 @@
 """From the saved rounds to the README: `make publish`. Nothing in between is typed by hand.
 
-What was measured is copied to docs/bench, and the README's blocks and the plots are
-written from those copies alone; so a test can write them again and compare.
+What was measured is copied to docs/bench, and the README's blocks, those of docs/sizing.md
+and the plots are written from those copies alone; so a test can write them again and compare.
 """
 
 import argparse
@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks import growth, plot, resilience, resilience_report, run
+from benchmarks import growth, plot, resilience, resilience_report, run, sizing
 from benchmarks.axes import Shape, judge_shape
 from benchmarks.peers import LOGGING, OURS, PEERS
 from benchmarks.process import ROOT
@@ -25,6 +25,7 @@ END: Final = "<!-- bench:end -->"
 CAMPAIGN_BEGIN: Final = "<!-- resilience:begin -->"
 CAMPAIGN_END: Final = "<!-- resilience:end -->"
 README: Final = Path("README.md")
+SIZING: Final = Path("docs/sizing.md")
 FOLDER: Final = Path("docs/bench")
 RESULTS: Final = FOLDER / "results.json"
 GROWTH: Final = FOLDER / "growth.json"
@@ -179,7 +180,7 @@ def put(text: str, begin: str, end: str, block: str) -> str:
     before, found, rest = text.partition(begin)
     _, closed, behind = rest.partition(end)
     if not found or not closed:
-        raise PublishError(f"{README} has no {begin} and {end}: put them where the table shall be")
+        raise PublishError(f"there is no {begin} and {end}: put them where the table shall be")
     return f"{before}{begin}\n{block}\n{end}{behind}"
 
 
@@ -187,7 +188,7 @@ def written(root: Path) -> dict[Path, str]:
     """Return what publishing would write from the copies in docs/bench.
 
     Raises:
-        PublishError: the README has no place for it.
+        PublishError: a page has no place for it.
     """
     files: dict[Path, str] = {}
     readme = (root / README).read_text()
@@ -198,6 +199,9 @@ def written(root: Path) -> dict[Path, str]:
         files[CPU_PLOT] = cpu_plot(results["workloads"])
         if grown is not None:
             files[GROWTH_PLOT] = growth_plot(grown["axes"])
+        if (root / SIZING).exists():
+            sizes = f"{sizing.block(results, grown)}\n\n{facts(results)}"
+            files[SIZING] = put((root / SIZING).read_text(), sizing.BEGIN, sizing.END, sizes)
     if (root / CAMPAIGN).exists():
         campaign = json.loads((root / CAMPAIGN).read_text())
         readme = put(readme, CAMPAIGN_BEGIN, CAMPAIGN_END, resilience_report.table(campaign))

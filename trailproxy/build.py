@@ -17,6 +17,7 @@ from trailproxy.core.address import Address, parse_address, parse_endpoint
 from trailproxy.core.hooks import HookError
 from trailproxy.core.identity import Guests
 from trailproxy.core.message import Forwarding
+from trailproxy.net.api_server import ApiParams, api_of
 from trailproxy.net.balance import KeyOf, cookie_of, field_of, source_of
 from trailproxy.net.connection import Patience
 from trailproxy.net.door import CrowdLimits
@@ -120,8 +121,8 @@ def make_plan(settings: Settings) -> Plan:
     """Build what the settings describe.
 
     Raises:
-        BuildError: a certificate, a key, a CA file, a token or a hook cannot be used, or a
-            package is missing.
+        BuildError: a certificate, a key, a CA file, a token or a hook cannot be used, a package is
+            missing, or there is no cluster to find endpoints in.
     """
     limits = settings.limits
     terms = Terms(settings.codec, wire_params(limits), _patience(limits))
@@ -139,6 +140,8 @@ def make_plan(settings: Settings) -> Plan:
             origins[upstream.name] = _origin(upstream, terms)
         except TLSError as error:
             problems.append(f"upstreams[{place}].tls: {error}")
+        except ValueError as error:
+            problems.append(f"upstreams[{place}].endpoints: {error}")
     admin = None
     try:
         admin = _admin(settings.admin)
@@ -202,6 +205,7 @@ def _listener(settings: ListenerSettings, terms: Terms, crowd: CrowdLimits) -> L
 
 
 def _origin(settings: UpstreamSettings, terms: Terms) -> OriginPlan:
+    spots = tuple(map(_spot, settings.endpoints))
     tls = settings.tls
     context = None
     digest = b""
@@ -210,7 +214,7 @@ def _origin(settings: UpstreamSettings, terms: Terms) -> OriginPlan:
         digest = _digest(tls.ca, tls.certificate, tls.private_key)
     params = OriginParams(
         name=settings.name,
-        spots=tuple(map(_spot, settings.endpoints)),
+        spots=spots,
         balance=settings.load_balancing,
         hash_by=_hash_by(settings.hash_by),
         panic=settings.panic_threshold / 100,
@@ -226,6 +230,7 @@ def _origin(settings: UpstreamSettings, terms: Terms) -> OriginPlan:
         queue_limit=settings.queue_limit,
         queue_timeout_s=float(settings.queue_timeout),
         resolve_interval_s=float(settings.resolve_interval),
+        api=_api(spots),
         codec=terms.codec,
         wire=terms.wire,
         patience=terms.patience,
@@ -275,6 +280,15 @@ def _caution(address: Address, gate: Gate) -> str:
         f"admin: {address} asks for neither a token nor a certificate: "
         "whoever reaches it can read the configuration, reload and drain"
     )
+
+
+def _api(spots: tuple[Spot, ...]) -> ApiParams | None:
+    """Find the API server of the cluster, if it has to be asked.
+
+    Raises:
+        ValueError: there is none, as this is no pod.
+    """
+    return api_of(os.environ) if any(spot.address.namespace for spot in spots) else None
 
 
 def _spot(endpoint: str | EndpointSettings) -> Spot:

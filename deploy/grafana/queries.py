@@ -30,6 +30,8 @@ OF_UPSTREAMS: Final = frozenset(
 
 #: What a client did itself. It may: it is shown, but it is no loss of ours.
 NOT_THE_CLIENTS: Final = 'cause!~"client_.+"'
+#: Nor are trailers where HTTP has no place for them.
+LOST_TRAILERS: Final = 'cause!~"client_.+|not_allowed"'
 
 #: The gRPC statuses that are the server's fault.
 SERVER_ERRORS: Final = "UNKNOWN|DEADLINE_EXCEEDED|UNIMPLEMENTED|INTERNAL|UNAVAILABLE|DATA_LOSS"
@@ -55,7 +57,7 @@ def series(metric: str, *matchers: str) -> str:
         chosen.append('route=~"$route"')
     if metric in OF_UPSTREAMS:
         chosen.append('upstream=~"$upstream"')
-    name = metric if metric.startswith(("process_", "python_")) else f"trailproxy_{metric}"
+    name = metric if metric.startswith("process_") else f"trailproxy_{metric}"
     return f"{name}{{{', '.join([*chosen, *matchers])}}}"
 
 

@@ -7,6 +7,7 @@ from typing import Final
 
 from deploy.grafana.panel import Panel, Row, graph, stat
 from deploy.grafana.queries import (
+    LOST_TRAILERS,
     NOT_THE_CLIENTS,
     Query,
     counted,
@@ -44,9 +45,10 @@ _AT_A_GLANCE: Final = (
     stat(
         "Trailers lost",
         "short",
-        counted("trailers_dropped_total", NOT_THE_CLIENTS),
+        counted("trailers_dropped_total", LOST_TRAILERS),
         "Trailer sections in the range shown that came and could not be handed on; what clients "
-        "did themselves is left out. Anything but 0 is worth a look at *Trailers lost, by cause*.",
+        "did themselves, and trailers that may not be sent, are left out. Anything but 0 "
+        "is worth a look at *Trailers lost, by cause*.",
         red=1,
     ),
     stat(

@@ -79,11 +79,14 @@ def test_what_is_no_address_is_refused_with_a_reason(text, why):
         ("a.test:80", Address("a.test", 80)),
         ("unix:/run/a.sock", Address(path="/run/a.sock")),
         ("srv:_grpc._tcp.a.test", Address("_grpc._tcp.a.test", is_service=True)),
+        ("k8s:shop/app:grpc", Address("app", namespace="shop", port_name="grpc")),
+        ("k8s:shop/10:8080", Address("10", 8080, namespace="shop")),
     ],
 )
 def test_an_endpoint_is_an_address_or_a_service(text: str, address: Address) -> None:
     assert parse_endpoint(text) == address
     assert str(address) == text
+    assert not address.is_ip
 
 
 @pytest.mark.parametrize(
@@ -93,6 +96,14 @@ def test_an_endpoint_is_an_address_or_a_service(text: str, address: Address) -> 
         ("srv:", "the host is missing"),
         ("srv:a b", "'a b' is not a host name"),
         ("a.test", "the port is missing"),
+        ("k8s:shop/app", "are written k8s:NAMESPACE/SERVICE:PORT, where the port is a name or"),
+        ("k8s:app:grpc", "are written k8s:NAMESPACE/SERVICE:PORT"),
+        ("k8s:Shop/app:grpc", "are written k8s:NAMESPACE/SERVICE:PORT"),
+        ("k8s:shop/app-:grpc", "are written k8s:NAMESPACE/SERVICE:PORT"),
+        (f"k8s:shop/{'a' * 64}:grpc", "are written k8s:NAMESPACE/SERVICE:PORT"),
+        ("k8s:shop/app:grpc\n", "are written k8s:NAMESPACE/SERVICE:PORT"),
+        ("k8s:shop/app:0", "an endpoint needs a port that is not 0"),
+        ("k8s:shop/app:65536", "port 65536 is above 65535"),
     ],
 )
 def test_what_is_no_endpoint_is_refused_with_a_reason(text: str, why: str) -> None:

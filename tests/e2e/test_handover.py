@@ -26,6 +26,8 @@ from tests.support.scripted_peer import Peer
 
 pytestmark = pytest.mark.e2e
 
+TIME_LIMIT_S = 60  # two proxies after each other, and their workers
+
 
 @pytest.fixture
 def held(backend: RunningBackend) -> Iterator[RunningBackend]:
@@ -104,7 +106,7 @@ def test_who_takes_the_sockets_and_never_serves_changes_nothing(
 
     tried = Proxy(folder, broken)
 
-    assert tried.process.wait(10) == 2
+    assert tried.process.wait(20) == 2
     assert "access_log.path" in tried.errors
     eventually(lambda: "we go on" in first.errors, "the first to hear of it")
     for where in (first.address, f"{tmp_path}/front.sock"):
@@ -161,7 +163,9 @@ def test_sockets_of_a_service_manager_keep_their_clients_through_a_restart(
     def activated(name: str, opened: list[int]) -> Proxy:
         folder = tmp_path / name
         folder.mkdir()
-        return Proxy(folder, configured, opened)
+        proxy = Proxy(folder, configured, opened)
+        owned.callback(proxy.process.kill)
+        return proxy
 
     with ExitStack() as owned:
         main = owned.enter_context(socket.create_server(("127.0.0.1", port)))

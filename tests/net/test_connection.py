@@ -1,6 +1,7 @@
 """One socket, one connection: what is written when, and who is told what."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Iterable
 
 import pytest
@@ -18,10 +19,10 @@ from trailproxy.core.stream import Host, Stream
 from trailproxy.net.connection import AsyncConnection, Patience
 from trailproxy.net.listener import Listener, ListenParams
 from trailproxy.net.local import connect, serve
-from trailproxy.wire import Role, WireParams, make_codec
+from trailproxy.wire import Codec, Role, WireParams, make_codec
 from trailproxy.wire.codec import PREFACE
 from trailproxy.wire.errors import ErrorCode
-from trailproxy.wire.events import HeadReceived
+from trailproxy.wire.events import Event, HeadReceived
 from trailproxy.wire.fields import Fields
 
 #: A frame of a type nobody knows, often enough that more is likely to wait behind it.
@@ -222,6 +223,77 @@ async def test_a_peer_that_reads_nothing_is_not_read_either(
     held.resume_writing()
     assert read == ["paused", "resumed"]
     writer.close()
+
+
+class Slow(Codec):
+    """A codec to which it takes long to hear anything at all."""
+
+    def receive(self, data: bytes) -> list[Event]:
+        until = time.monotonic() + 0.006
+        while time.monotonic() < until:
+            pass
+        return []
+
+    def take_pieces(self) -> list[bytes]:
+        return []
+
+
+class Reader(Notepad):
+    """A socket that notes when it is read; its buffer and its end are the test's to set."""
+
+    def __init__(self) -> None:
+        super().__init__(secure=False)
+        self.reads = True
+        self.unsent = 0
+        self.closing = False
+
+    def pause_reading(self) -> None:
+        self.reads = False
+
+    def resume_reading(self) -> None:
+        self.reads = True
+
+    def get_write_buffer_size(self) -> int:
+        return self.unsent
+
+    def is_closing(self) -> bool:
+        return self.closing
+
+
+def _reading(codec: Codec) -> tuple[AsyncConnection, Reader]:
+    core = Connection(codec, Side.UPSTREAM, Diary().host, Observer(), Tally())
+    connection, reader = AsyncConnection(lambda _: core, lambda _: None, Tally()), Reader()
+    connection.connection_made(reader)
+    return connection, reader
+
+
+async def test_a_large_read_that_takes_long_lets_others_be_read_first() -> None:
+    """One socket would be read 32 times in a row: 8 MB of small frames, and nobody else."""
+    connection, reader = _reading(Slow())
+    connection.data_received(LARGE)
+    assert not reader.reads
+    await asyncio.sleep(0)
+    assert reader.reads
+
+
+async def test_what_is_small_or_quick_is_read_on() -> None:
+    connection, reader = _reading(Slow())
+    connection.data_received(ping())
+    assert reader.reads
+    connection, reader = _reading(make_codec("native", Role.CLIENT, WireParams()))
+    connection.data_received(Scribe().hello(client=False) + LARGE)
+    assert reader.reads
+
+
+@pytest.mark.parametrize("why", ["it reads nothing", "it has gone"])
+async def test_whoever_is_not_to_be_read_is_not_read_on(why: str) -> None:
+    connection, reader = _reading(Slow())
+    connection.data_received(LARGE)
+    connection.core.writable = why == "it has gone"
+    reader.closing = why == "it has gone"
+    reader.unsent = 2 * 1024 * 1024
+    await asyncio.sleep(0)
+    assert not reader.reads
 
 
 async def test_a_client_that_never_speaks_is_let_go(house: House) -> None:

@@ -526,6 +526,40 @@ async def test_of_those_that_finish_there_are_no_more_than_may_serve(
     origin.close()
 
 
+async def test_a_connection_rests_where_it_is_when_no_other_can_be_had(
+    notes: Dials, backends: list[Backend]
+) -> None:
+    address = await _backend(backends, settings_frame())
+    origin = await _origin(notes, address, max_connections=1, max_resets=1)
+    kept, guest = await _served(origin, 2)
+    _cancel(guest)
+    backends[0]._server.close()
+    origin.lease(patient := Guest())
+    await until(lambda: bool(notes.dials["refused"]))
+    assert patient.waits
+    origin.tick()
+    assert patient.connection is kept.connection
+    assert not notes.events
+    origin.close()
+
+
+async def test_a_connection_that_comes_when_another_has_rested_enough_is_let_go(
+    notes: Dials, backends: list[Backend]
+) -> None:
+    address = await _backend(backends, settings_frame())
+    origin = await _origin(notes, address, max_connections=1, max_resets=1)
+    kept, guest = await _served(origin, 2)
+    _cancel(guest)
+    origin.lease(patient := Guest())
+    origin.tick()
+    assert patient.connection is kept.connection
+    await until(lambda: notes.dials == {"ok": 2})
+    (late,) = await _served(origin, 1)
+    assert late.connection is kept.connection
+    assert not notes.events
+    origin.close()
+
+
 async def test_any_number_of_resets_may_be_allowed(notes: Dials, backends: list[Backend]) -> None:
     origin = await _origin(notes, await _backend(backends, settings_frame()), max_resets=0)
     for guest in await _served(origin, 2000):

@@ -614,6 +614,7 @@ def test_an_upstream_that_is_none(upstream, why):
     [
         ('"srv:"', '"srv:": the host is missing; '),
         ('"srv:a b"', "\"srv:a b\": 'a b' is not a host name"),
+        ('"k8s:app"', '"k8s:app": the pods of a Service of Kubernetes are written k8s:NAMESPACE/'),
         ("{weight: 2}", "address: is missing"),
         ("{address: a:1, weight: 0}", "weight: must be a whole number from 1 to 1000, not 0"),
     ],

@@ -107,6 +107,22 @@ class RawPeer:
         """Write bytes as they are."""
         self.socket.sendall(octets)
 
+    def pour(self, octets: bytes) -> int:
+        """Write in masses, listening meanwhile; return how much the other side took."""
+        left = memoryview(octets)
+        deadline = time.monotonic() + 2 * PATIENCE_S
+        while left and not self.closed:
+            assert time.monotonic() < deadline, "the other side neither reads nor closes"
+            ready, free, _ = select.select([self.socket], [self.socket], [], PATIENCE_S)
+            try:
+                if free:
+                    left = left[self.socket.send(left[: 1 << 16]) :]
+                if ready:
+                    self._listen(deadline)
+            except OSError:
+                self.closed = True
+        return len(octets) - len(left)
+
     def close(self) -> None:
         """Close the socket; what was written before still arrives."""
         self.socket.close()
@@ -121,6 +137,12 @@ class RawPeer:
         before = self._receive_windows.get(sid, self._our_window)
         self._receive_windows[sid] = before + octets
         self.say(WindowUpdateFrame(sid, window_increment=octets))
+
+    def drip(self, sid: int, octets: int) -> int:
+        """Let the other side send `octets` more, one by one; return what that took to say."""
+        before = self._receive_windows.get(sid, self._our_window)
+        self._receive_windows[sid] = before + octets
+        return self.pour(WindowUpdateFrame(sid, window_increment=1).serialize() * octets)
 
     def sendable(self, sid: int) -> int:
         """Return how many body octets the other side takes now."""

@@ -223,6 +223,19 @@ class Proxy:
         pages = Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]
         return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
+    def forget_peak(self) -> None:
+        """Let `peak_memory` begin anew."""
+        Path(f"/proc/{self.process.pid}/clear_refs").write_text("5")
+
+    def peak_memory(self) -> int:
+        """Return the most memory that was resident since `forget_peak`, in octets."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return 1024 * int(status.partition("VmHWM:")[2].split()[0])
+
+    def cpu(self) -> float:
+        """Return the CPU time that the process has used, in seconds."""
+        return cpu_of(self.process.pid)
+
     def terminate(self) -> None:
         """Send SIGTERM, once, while it runs."""
         self.process.send_signal(signal.SIGTERM)
@@ -262,6 +275,12 @@ os.execv(sys.executable, command)
 def _handed(opened: Sequence[int], file: Path) -> list[str]:
     run, *arguments = _command(file)
     return [run, "-c", _HAND, ",".join(map(str, opened)), *arguments]
+
+
+def cpu_of(pid: int) -> float:
+    """Return the CPU time that a process has used, in seconds."""
+    words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _command(file: Path) -> list[str]:

@@ -15,6 +15,7 @@ from trailproxy.wire.events import (
     DataReceived,
     GoAwayReceived,
     HeadReceived,
+    PeerSettings,
     TrailersReceived,
     WindowOpened,
 )
@@ -84,6 +85,20 @@ def test_flags_nobody_defined_are_ignored(server: Seat) -> None:
     assert server.hear(frames.raw(6, 0xFE, 0, b"draining")) == []
     assert server.hear(frames.raw(8, 0xFF, 0, b"\0\0\0\1")) == [WindowOpened(0)]
     assert server.hear(frames.raw(0, 0xF6, 1, b"x")) == [DataReceived(1, b"x", 1, end=False)]
+
+
+@pytest.mark.parametrize("setting", [0, 7, 8, 9, 0x0A0A, 0xFFFF])
+def test_settings_that_nobody_here_supports_are_ignored(server: Seat, setting: int) -> None:
+    """RFC 9113 section 6.5.2; ENABLE_CONNECT_PROTOCOL, which is 8, is one of them."""
+    value = setting.to_bytes(2, "big") + b"\xff\xff\xff\xff"
+    events = server.hear(frames.raw(4, 0, 0, value + b"\0\3\0\0\0\7"))
+    assert events == [PeerSettings(7), WindowOpened(0)]
+
+
+def test_each_setting_counts_though_another_of_its_name_follows(server: Seat) -> None:
+    """RFC 9113 section 6.5.3: they are processed in the order they appear."""
+    twice = b"\0\4\x80\0\0\0" + b"\0\4\0\0\0\1"
+    assert broken(server.hear(frames.raw(4, 0, 0, twice))) == ErrorCode.FLOW_CONTROL_ERROR
 
 
 def test_the_reserved_bit_says_nothing(server: Seat) -> None:

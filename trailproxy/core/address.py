@@ -7,6 +7,7 @@ from typing import Final
 
 _UNIX: Final = "unix:"
 _SERVICE: Final = "srv:"
+_KUBERNETES: Final = "k8s:"
 _MAX_UNIX_PATH: Final = 107  # octets; sun_path holds 108 with its closing NUL
 _MAX_PORT: Final = 65535
 _MAX_HOST: Final = 253  # characters of a DNS name
@@ -14,6 +15,8 @@ _MAX_HOST: Final = 253  # characters of a DNS name
 _HOST_PORT: Final = re.compile(r"(?P<host>\[[^\]]*\]|[^:\[\]]*):(?P<port>[0-9]{1,5})")
 _DOTTED: Final = re.compile(r"[0-9.]+")
 _NAME: Final = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?\.?")
+_LABEL: Final = "[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"  # RFC 1123, as Kubernetes names its objects
+_PODS: Final = re.compile(f"({_LABEL})/({_LABEL}):({_LABEL})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +28,8 @@ class Address:
     path: str = ""  # of the unix socket; "" for TCP
     name: str = ""  # the name that `host` was resolved from; "" when it was not
     is_service: bool = False  # `host` is a service's name, whose records tell ports (RFC 2782)
+    namespace: str = ""  # of Kubernetes, where `host` is a Service; "" elsewhere
+    port_name: str = ""  # what that Service calls the port; "" when `port` tells it
 
     @property
     def is_unix(self) -> bool:
@@ -34,6 +39,8 @@ class Address:
     @property
     def is_ip(self) -> bool:
         """Whether the host is an IP address, so that there is nothing to resolve."""
+        if self.namespace:
+            return False  # a Service may be called 10
         return ":" in self.host or _DOTTED.fullmatch(self.host) is not None
 
     def resolved(self, host: str) -> "Address":
@@ -52,6 +59,8 @@ class Address:
             return _UNIX + self.path
         if self.is_service:
             return _SERVICE + self.host
+        if self.namespace:
+            return f"{_KUBERNETES}{self.namespace}/{self.host}:{self.port_name or self.port}"
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{host}:{self.port}"
 
@@ -67,24 +76,49 @@ def parse_address(text: str) -> Address:
     match = _HOST_PORT.fullmatch(text)
     if match is None:
         raise ValueError(_malformed(text))
-    port = int(match["port"])
-    if port > _MAX_PORT:
-        raise ValueError(f"port {port} is above {_MAX_PORT}")
-    return Address(_host(match["host"]), port)
+    return Address(_host(match["host"]), _port(match["port"]))
 
 
 def parse_endpoint(text: str) -> Address:
-    """Read where a backend is: an address, or `srv:` and the name of a service.
+    """Read where a backend is: an address, or a service behind `srv:` or `k8s:`.
 
     Raises:
         ValueError: it is none of these; the text says why, for operators.
     """
     if text.startswith(_SERVICE):
         return Address(_host(text.removeprefix(_SERVICE)), is_service=True)
+    if text.startswith(_KUBERNETES):
+        return _pods(text.removeprefix(_KUBERNETES))
     address = parse_address(text)
-    if address.port == 0 and not address.is_unix:
-        raise ValueError("an endpoint needs a port that is not 0")
+    if not address.is_unix:
+        _dialled(address.port)
     return address
+
+
+def _pods(text: str) -> Address:
+    match = _PODS.fullmatch(text)
+    if match is None:
+        raise ValueError(
+            "the pods of a Service of Kubernetes are written k8s:NAMESPACE/SERVICE:PORT, where the "
+            "port is a name or a number"
+        )
+    namespace, service, port = match.groups()
+    if port.isdecimal():
+        return Address(service, _dialled(_port(port)), namespace=namespace)
+    return Address(service, namespace=namespace, port_name=port)
+
+
+def _port(digits: str) -> int:
+    port = int(digits)
+    if port > _MAX_PORT:
+        raise ValueError(f"port {port} is above {_MAX_PORT}")
+    return port
+
+
+def _dialled(port: int) -> int:
+    if port == 0:
+        raise ValueError("an endpoint needs a port that is not 0")
+    return port
 
 
 def _unix_path(path: str) -> str:

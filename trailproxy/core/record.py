@@ -265,7 +265,10 @@ class Observer:
         raise NotImplementedError
 
     def endpoint_told(self, upstream: str, event: str) -> None:
-        """Note `check_passed`, `check_failed`, `ejected`, `returned` or `relieved`."""
+        """Note `check_passed`, `check_failed`, `ejected`, `returned` or `relieved`.
+
+        Or, of all that a cluster tells of, `listed`, `changed` or `watch_failed`.
+        """
         raise NotImplementedError
 
     def load_reported(self, upstream: str, outcome: str) -> None:

@@ -19,14 +19,14 @@ from trailproxy.core.record import Tally
 from trailproxy.core.stream import Stream
 from trailproxy.net.channel import Channel, Part, StreamGoneError
 from trailproxy.net.clock import CLOCK
+from trailproxy.net.round import LARGE_READ, ROUND
 from trailproxy.wire.codec import PREFACE
 from trailproxy.wire.errors import ErrorCode, HTTP2Error
 from trailproxy.wire.fields import Fields
 
 Pairs = Iterable[tuple[str | bytes, str | bytes]]
 
-_LARGE_READ: Final = 128 * 1024  # octets of a read behind which the next one waits already
-_MOST_HEARD: Final = 1_000_000  # octets of such reads that share their writes
+_LONGEST_READ_S: Final = 0.005  # to hear a large read; what takes longer is no large body
 _HIGH_WATER: Final = 256 * 1024  # octets in the socket's buffer before lanes wait
 _CONTROL_LIMIT: Final = 1024 * 1024  # octets of answers nobody reads before we stop reading too
 _PATIENCE_S: Final = 10  # for a peer that reads nothing and has no streams
@@ -119,15 +119,31 @@ class AsyncConnection:
         if self._first is not None and not self._is_http2(data):
             return
         # more of this side may be read in the same round, and share a write: wait for it
-        _round.hearing = self._tally.connections == 1
+        ROUND.hearing = self._tally.connections == 1
         CLOCK.hold()
+        began = CLOCK.time()
         try:
             self.core.receive(data)
         finally:
             CLOCK.go_on()
-            _round.end(len(data), self._loop)
-        if not self.core.writable and self.transport.get_write_buffer_size() > _CONTROL_LIMIT:
+            ROUND.end(len(data), self._loop)
+        if len(data) >= LARGE_READ and CLOCK.time() - began > _LONGEST_READ_S:
+            # uvloop would read this socket 32 times before it looks at another one
             self.transport.pause_reading()
+            self._loop.call_soon(self._read_on)
+        elif self._is_clogged():
+            self.transport.pause_reading()
+
+    def _read_on(self) -> None:
+        """Others have had their turn."""
+        if not self.transport.is_closing() and not self._is_clogged():
+            self.transport.resume_reading()
+
+    def _is_clogged(self) -> bool:
+        """Tell whether the peer asks, and does not read our answers."""
+        if self.core.writable:
+            return False
+        return self.transport.get_write_buffer_size() > _CONTROL_LIMIT
 
     def eof_received(self) -> None:
         """Half a connection is none: without WINDOW_UPDATEs nothing could be finished."""
@@ -166,8 +182,8 @@ class AsyncConnection:
 
     def _wake(self) -> None:
         """Write when the read that is being heard is over, or else when the loop comes round."""
-        if _round.hearing:
-            _round.due.append(self)
+        if ROUND.hearing:
+            ROUND.due.append(self)
         else:
             self._loop.call_soon(self.flush)
 
@@ -350,41 +366,3 @@ class AsyncConnection:
         if channel is None:
             raise HTTP2Error(f"stream {sid} is unknown", ErrorCode.STREAM_CLOSED)
         return channel
-
-
-@final
-class _Round:
-    """Who has something to write once the read that is being heard is over.
-
-    To wait for the loop to come round, so that there is one write a connection and
-    round, costs a request that is alone on its way 1.2 times the CPU. Large reads
-    follow each other without a round between them: a few of them share their writes,
-    which saves a fifth of the CPU. All of them would not: what is written has to be
-    in the cache still.
-    """
-
-    def __init__(self) -> None:
-        self.hearing = False
-        self.due: list[AsyncConnection] = []
-        self._heard = 0  # octets of large reads since the last flush
-
-    def end(self, octets: int, loop: asyncio.AbstractEventLoop) -> None:
-        """Be told that a read is over: what came of it is written, now or with the next ones."""
-        self.hearing = False
-        if not self.due:
-            return
-        self._heard += octets
-        if octets < _LARGE_READ or self._heard >= _MOST_HEARD:
-            self.flush()
-        elif self._heard == octets:
-            loop.call_soon(self.flush)  # there may be no next one
-
-    def flush(self) -> None:
-        """Write it."""
-        self._heard = 0
-        due, self.due = self.due, []
-        for connection in due:
-            connection.flush()
-
-
-_round: Final = _Round()

@@ -1,4 +1,4 @@
-"""Names: where an upstream's endpoints are now.
+"""Names: where the endpoints of an upstream are that DNS knows.
 
 A name is asked for again when its records run out, and no later than the upstream's
 interval. A resolver that fails is no news of the backend: what a name stood for stays.
@@ -7,7 +7,7 @@ interval. A resolver that fails is no news of the backend: what a name stood for
 import asyncio
 import logging
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeVar, final
 
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 SHORTEST_S: Final = 1.0
 """Records that run out sooner are kept as long: nobody asks more often."""
 
-_MOST_FOUND: Final = 1024  # places of one name; a resolver's answers are a peer's words too
+MOST_FOUND: Final = 1024
+"""Places of one name: what it stands for is a peer's word too."""
 
 _T = TypeVar("_T")
 
@@ -36,18 +37,22 @@ class Spot:
     weight: int = 1
 
 
+#: Hears where spots are now that had to be found out; None: nobody knows.
+Told = Callable[[Mapping[Spot, list[Spot] | None]], None]
+
+
 @final
 class Names:
-    """The spots of one upstream, of which some are names."""
+    """The names among the spots of one upstream."""
 
     def __init__(
-        self, upstream: str, spots: tuple[Spot, ...], interval_s: float, servers: tuple[str, ...]
+        self, upstream: str, spots: Sequence[Spot], interval_s: float, servers: tuple[str, ...]
     ) -> None:
         """Prepare.
 
         Args:
             upstream: who asks, for the log.
-            spots: what the configuration says.
+            spots: the names.
             interval_s: seconds after which a name is asked for again at the latest.
             servers: the DNS servers, host:port; none: those of the system.
         """
@@ -55,63 +60,48 @@ class Names:
         self._spots: Final = spots
         self._interval_s: Final = interval_s
         self._servers: Final = servers
-        self._known: Final[dict[Spot, list[Spot]]] = {}
         self._failing: Final[set[Spot]] = set()
         self._task: asyncio.Task[None] | None = None
         self._resolver: aiodns.DNSResolver
 
-    @property
-    def fixed(self) -> list[Spot]:
-        """The spots that are no names."""
-        return [spot for spot in self._spots if not _is_name(spot)]
-
-    @property
-    def any(self) -> bool:
-        """Whether there is a name among them."""
-        return any(map(_is_name, self._spots))
-
-    def start(self, found: Callable[[list[Spot]], None]) -> None:
-        """Ask now and again; `found` is told all spots each time."""
+    def start(self, told: Told) -> None:
+        """Ask now and again; `told` hears about all of them each time."""
         # loaded only where there are names to resolve
         import aiodns  # noqa: PLC0415
 
         self._resolver = aiodns.DNSResolver(
             list(self._servers) or None, asyncio.get_running_loop(), timeout=2.0, tries=2
         )
-        self._task = spawn(self._keep_asking(found), f"resolve {self._upstream}")
+        self._task = spawn(self._keep_asking(told), f"resolve {self._upstream}")
 
     def stop(self) -> None:
         """Ask no more."""
         if self._task is not None:
             self._task.cancel()
 
-    async def _keep_asking(self, found: Callable[[list[Spot]], None]) -> None:
+    async def _keep_asking(self, told: Told) -> None:
         try:
             while True:
-                spots, lasting_s = await self._ask()
-                found(spots)
+                places, lasting_s = await self._ask()
+                told(places)
                 await asyncio.sleep(max(SHORTEST_S, min(lasting_s, self._interval_s)))
         finally:
             await self._resolver.close()
 
-    async def _ask(self) -> tuple[list[Spot], float]:
-        """Return all spots, and for how many seconds that holds."""
-        spots: list[Spot] = []
+    async def _ask(self) -> tuple[dict[Spot, list[Spot] | None], float]:
+        """Return what each name stands for, and for how many seconds that holds."""
+        places: dict[Spot, list[Spot] | None] = {}
         lasting_s = self._interval_s
         for spot in self._spots:
-            if not _is_name(spot):
-                spots.append(spot)
-                continue
             try:
-                known, ttl = await self._places(spot)
+                places[spot], ttl = await self._places(spot)
             except OSError as error:
+                places[spot] = None
                 self._fails(spot, error)
             else:
                 self._failing.discard(spot)
-                self._known[spot] = known
                 lasting_s = min(lasting_s, ttl)
-            spots += self._known.get(spot, [])
-        return spots, lasting_s
+        return places, lasting_s
 
     def _fails(self, spot: Spot, error: OSError) -> None:
         if spot not in self._failing:
@@ -136,7 +126,7 @@ class Names:
             found, lasting_s = await self._addresses(Spot(host, weight))
             ttl = min(ttl, lasting_s)
             places += found
-        return places[:_MOST_FOUND], ttl
+        return places[:MOST_FOUND], ttl
 
     async def _addresses(self, spot: Spot) -> tuple[list[Spot], float]:
         address = spot.address
@@ -148,7 +138,7 @@ class Names:
         found = [Spot(address.resolved(_text(node.addr[0])), spot.weight) for node in answer.nodes]
         # what comes from a hosts file has no time to live
         ttl = min((node.ttl for node in answer.nodes if node.ttl > 0), default=self._interval_s)
-        return found[:_MOST_FOUND], ttl
+        return found[:MOST_FOUND], ttl
 
     async def _services(self, name: str) -> tuple[list["pycares.SRVRecordData"], float]:
         """Return the records that come first by priority, and for how many seconds they hold."""
@@ -179,10 +169,6 @@ async def _asked(answer: Awaitable[_T]) -> _T:
         return await answer
     except aiodns.error.DNSError as error:
         raise OSError(*error.args) from error
-
-
-def _is_name(spot: Spot) -> bool:
-    return not spot.address.is_unix and not spot.address.is_ip
 
 
 def _text(host: bytes | str) -> str:

@@ -20,11 +20,12 @@ from trailproxy.net.connection import AsyncConnection
 from trailproxy.net.dial import DialError, dial
 from trailproxy.net.endpoint import Endpoint
 from trailproxy.net.health import Checks
-from trailproxy.net.names import Names, Spot
+from trailproxy.net.names import Spot
 from trailproxy.net.origin_params import OriginParams
 from trailproxy.net.outliers import Outliers
 from trailproxy.net.tasks import spawn
 from trailproxy.net.weights import Weights
+from trailproxy.net.whereabouts import Whereabouts
 from trailproxy.wire.errors import ErrorCode
 from trailproxy.wire.fields import Fields
 
@@ -45,9 +46,7 @@ class Origin(Upstream):
         self._clock: Final = clock
         self._pulse: Final = Pulse(clock, self._look)
         self._balance: Final = Balance(params.balance, clock, params.panic, params.hash_by)
-        self._names: Final = Names(
-            params.name, params.spots, params.resolve_interval_s, params.dns_servers
-        )
+        self._whereabouts: Final = Whereabouts(params, observer)
         self._checks: Final = (
             None if params.health is None else Checks(params, params.health, self._checked)
         )
@@ -62,11 +61,10 @@ class Origin(Upstream):
         self._queue: Final[dict[Tenant, float]] = {}  # until when, in clock seconds; in this order
         # that finish what they have; and of those that others relieve, whose they were
         self._retiring: Final[dict[AsyncConnection, Endpoint | None]] = {}
-        self._unresolved = False
         self._retired = False
         self._started = False
         self._endpoints: list[Endpoint] = []
-        self.set_spots(self._names.fixed)
+        self.set_spots(self._whereabouts.now)
 
     # -- Upstream: what the core sees ----------------------------------------------------
 
@@ -74,7 +72,7 @@ class Origin(Upstream):
         """Find the tenant a connection: now, or when a slot is free."""
         if self._attach(tenant):
             return
-        if not self._endpoints and not self._unresolved:
+        if not self._endpoints and self._whereabouts.settled:
             tenant.lease_failed(ours(Cause.NO_ENDPOINT, f"upstream {self.name} has no address"))
             return
         if len(self._queue) >= self.params.queue_limit:
@@ -160,20 +158,35 @@ class Origin(Upstream):
         self._retiring[member] = relieved
         member.core.retire()
 
-    def _relieve(self, endpoint: Endpoint) -> None:
-        """Let others take the places of connections that rest.
+    def _tired(self, endpoint: Endpoint) -> AsyncConnection | None:
+        """Return a connection that rests, and whose place another may take.
 
         Servers end a connection for resets in masses, with everybody's streams on it, and
         a client can have us send as many as it cancels. It must not have us dial as often,
         either: of those that finish, there are never more than may serve.
         """
-        for member in endpoint.weary():
-            finishing = sum([each is endpoint for each in self._retiring.values()])
-            if finishing >= self.params.max_connections:
+        weary = endpoint.weary()
+        finishing = sum([each is endpoint for each in self._retiring.values()])
+        return weary[0] if weary and finishing < self.params.max_connections else None
+
+    def _has_room(self, endpoint: Endpoint) -> bool:
+        if len(endpoint.connections) < self.params.max_connections:
+            return True
+        return self._tired(endpoint) is not None
+
+    def _take_up(self, member: AsyncConnection, endpoint: Endpoint) -> None:
+        """Let a new connection serve, in the place of one that rests if there is no other."""
+        if len(endpoint.connections) >= self.params.max_connections:
+            tired = self._tired(endpoint)
+            if tired is None:
+                self._let_finish(member)  # it has rested enough, meanwhile
                 return
-            endpoint.connections.remove(member)
-            self._let_finish(member, endpoint)
+            endpoint.connections.remove(tired)
+            self._let_finish(tired, endpoint)
             self._observer.endpoint_told(self.name, "relieved")
+        if not endpoint.connections:
+            endpoint.forget_load()
+        endpoint.connections.append(member)
 
     def _let_all_finish(self, endpoint: Endpoint) -> None:
         for member in list(endpoint.connections):
@@ -198,8 +211,7 @@ class Origin(Upstream):
         for endpoint in self._endpoints:
             if endpoint.dialling or (endpoint is not wanted and endpoint.connections):
                 continue
-            self._relieve(endpoint)
-            if len(endpoint.connections) >= self.params.max_connections:
+            if not self._has_room(endpoint):
                 continue
             endpoint.dialling = True
             delay = endpoint.retry_at - now
@@ -237,15 +249,13 @@ class Origin(Upstream):
         if endpoint not in self._endpoints:
             self._let_finish(member)
         elif not member.closed:
-            if not endpoint.connections:
-                endpoint.forget_load()
-            endpoint.connections.append(member)
+            self._take_up(member, endpoint)
         self.connection_changed(member.core)
 
     def _dial_failed(self, endpoint: Endpoint, error: DialError) -> None:
-        """Tell those who wait, unless another endpoint may still take them."""
+        """Tell those who wait, unless somebody may still take them."""
         for other in self._endpoints:
-            if other is not endpoint and (other.connections or other.dialling):
+            if other.connections or other.dialling:
                 return
         why = f"cannot connect to {endpoint.label}: {error}"
         for tenant in list(self._queue):
@@ -278,22 +288,19 @@ class Origin(Upstream):
         self._health_changed()
 
     def _found(self, spots: list[Spot]) -> None:
-        """Hear what the names among the endpoints stand for."""
-        self._unresolved = False
+        """Hear where the endpoints are now."""
         self.set_spots(spots)
         self._dial_for_next()
-        if spots:
+        if spots or not self._whereabouts.settled:
             return
         for tenant in list(self._queue):
             self.cancel(tenant)
             tenant.lease_failed(ours(Cause.NO_ENDPOINT, f"upstream {self.name} has no address"))
 
     def start(self) -> None:
-        """Resolve the names among the endpoints, and check their health, now and again."""
+        """Find out where the endpoints are, and check their health, now and again."""
         self._started = True
-        if self._names.any:
-            self._unresolved = True
-            self._names.start(self._found)
+        self._whereabouts.start(self._found)
         if self._checks is not None:
             self._checks.watch(self._endpoints)
 
@@ -356,7 +363,7 @@ class Origin(Upstream):
     def retire(self) -> None:
         """Serve those who wait, let what is in flight finish, then close."""
         self._retired = True
-        self._names.stop()
+        self._whereabouts.stop()
         if self._checks is not None:
             self._checks.stop()
         self._observer.endpoints_are(self.name, 0, 0, 0)

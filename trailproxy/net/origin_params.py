@@ -3,6 +3,7 @@
 import ssl
 from dataclasses import dataclass, field
 
+from trailproxy.net.api_server import ApiParams
 from trailproxy.net.balance import KeyOf, source_of
 from trailproxy.net.connection import PATIENCE, Patience
 from trailproxy.net.health import HealthParams
@@ -17,7 +18,7 @@ class OriginParams:
     """What the connections to one upstream are like."""
 
     name: str
-    spots: tuple[Spot, ...]  # names among them are resolved, and resolved again
+    spots: tuple[Spot, ...]  # names and Services among them are found out, now and again
     balance: str = "least_request"  # or round_robin, hash
     hash_by: KeyOf = source_of
     panic: float = 0.5  # the part of endpoints that must be healthy for health to count
@@ -34,6 +35,7 @@ class OriginParams:
     queue_timeout_s: float = 10.0
     resolve_interval_s: float = 30.0  # at the latest
     dns_servers: tuple[str, ...] = ()  # none: the system's
+    api: ApiParams | None = None  # of the cluster; None: no spot is a Service of Kubernetes
     codec: str = "native"
     wire: WireParams = field(default_factory=WireParams)
     patience: Patience = PATIENCE

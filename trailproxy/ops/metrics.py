@@ -204,7 +204,8 @@ class Metrics:
             "endpoint_events_total",
             ("upstream", "event"),
             "What was told of endpoints: check_passed, check_failed, ejected, returned, or "
-            "relieved: a connection that had sent too many resets made room for another.",
+            "relieved: a connection that had sent too many resets made room for another; and by "
+            "the API server of a cluster: listed, changed, or nothing (watch_failed).",
         )
         self.load_reports = Counts(
             "load_reports_total",

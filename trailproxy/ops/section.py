@@ -42,7 +42,9 @@ Name = Annotated[
     text(r"^[A-Za-z0-9_.-]{1,64}$", "a name of 1 to 64 letters, digits, dots, _ or -"),
 ]
 Address = Annotated[str, text(r":", "host:port, [v6]:port or unix:/path")]
-Endpoint = Annotated[str, text(r":", "host:port, [v6]:port, unix:/path or srv:NAME")]
+Endpoint = Annotated[
+    str, text(r":", "host:port, [v6]:port, unix:/path, srv:NAME or k8s:NAMESPACE/SERVICE:PORT")
+]
 FieldName = Annotated[
     str, text(r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$", "the name of a field, such as x-checksum")
 ]

@@ -37,7 +37,9 @@ class UpstreamTls(Section, frozen=True, kw_only=True):
 class EndpointSettings(Section, frozen=True, kw_only=True):
     """A place where a backend is, and its share."""
 
-    address: Annotated[Endpoint, doc("host:port, [v6]:port, unix:/path or srv:NAME.")]
+    address: Annotated[
+        Endpoint, doc("host:port, [v6]:port, unix:/path, srv:NAME or k8s:NAMESPACE/SERVICE:PORT.")
+    ]
     weight: Annotated[int, count("Its share, beside the other weights.", 1, 1000)] = 1
 
 
@@ -126,8 +128,8 @@ class UpstreamSettings(Section, frozen=True, kw_only=True):
     endpoints: Annotated[
         tuple[Endpoint | EndpointSettings, ...],
         some(
-            "host:port, [v6]:port, unix:/path or srv:NAME, or such an address with a weight; "
-            "a name stands for all its addresses."
+            "host:port, [v6]:port, unix:/path, srv:NAME or k8s:NAMESPACE/SERVICE:PORT, or such an "
+            "address with a weight; a name stands for all its addresses, a Service for its pods."
         ),
     ]
     tls: Annotated[UpstreamTls | None, doc("Without it, HTTP/2 in the clear.")] = None

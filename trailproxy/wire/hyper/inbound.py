@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, final
 from h2.connection import AllowedStreamIDs, ConnectionInputs, H2Connection
 from h2.events import PingAckReceived, RemoteSettingsChanged, WindowUpdated
 from h2.exceptions import FlowControlError, ProtocolError, StreamClosedError
+from h2.settings import Settings
 from hpack import HPACKError, OversizedHeaderListError
 from hyperframe.frame import (
     DataFrame,
@@ -53,6 +54,8 @@ if TYPE_CHECKING:
 
 _REMEMBERED: Final = 512  # closed streams whose late frames we can still tell apart
 _ENCODER_TABLE_LIMIT: Final = 64 * 1024  # HPACK table octets we keep, whatever a peer allows
+
+_SUPPORTED: Final = frozenset(range(1, 7))  # settings (RFC 9113 section 6.5.2)
 
 # h2's stream states need to know only that a head came, and whether it was interim.
 _FINAL: Final[tuple[tuple[bytes, bytes], ...]] = ()
@@ -272,6 +275,14 @@ class Inbound:
             why = f"{len(payload) // 6} settings in one frame"
             self._break(ErrorCode.ENHANCE_YOUR_CALM, why)
             return
+        # h2 would see the last of each name alone, and what we do not support
+        each = Settings(client=not self._client)
+        for at in range(0, len(payload), 6):
+            name = int.from_bytes(payload[at : at + 2], "big")
+            if name in _SUPPORTED:
+                each[name] = int.from_bytes(payload[at + 2 : at + 6], "big")
+            else:
+                frame.settings.pop(name, None)
         for event in self._h2._receive_frame(frame):
             if isinstance(event, RemoteSettingsChanged):
                 self._events.append(PeerSettings(self._h2.remote_settings.max_concurrent_streams))

@@ -4,15 +4,16 @@ Whatever its peer did, what we write is frames in an order that RFC 9113 knows, 
 windows and the limits that the peer has set, and its field blocks can be decoded.
 """
 
-from typing import Final
+from typing import Final, NamedTuple
 
-from hpack import Decoder
+from hpack import Decoder, HeaderTuple
 from hyperframe.frame import (
     ContinuationFrame,
     DataFrame,
     Frame,
     GoAwayFrame,
     HeadersFrame,
+    PingFrame,
     RstStreamFrame,
     SettingsFrame,
 )
@@ -32,6 +33,19 @@ class AuditError(Exception):
     """What was written must not be."""
 
 
+class Line(NamedTuple):
+    """One frame, as a stranger reads it; a field section is one line, in as many frames as may be.
+
+    `said` is what matters of it: fields, body octets, an error code, a PING's ACK and payload, or
+    last stream and error code of a GOAWAY.
+    """
+
+    kind: int  # RFC 9113 section 6
+    sid: int
+    end: bool
+    said: tuple[object, ...]
+
+
 class Auditor:
     """The books of one connection."""
 
@@ -43,6 +57,7 @@ class Auditor:
         self._written = b""  # octets that are no whole frame yet
         self._decoder = Decoder(max_header_list_size=1 << 20)
         self._block: HeadersFrame | None = None
+        self._lines: list[Line] = []  # of what is being read
         self._last_sid = MAX_SID
         self._begun: set[int] = set()  # streams whose final head was written
         self._ended: set[int] = set()
@@ -102,24 +117,32 @@ class Auditor:
 
     # -- what the codec writes ------------------------------------------------------------
 
-    def read(self, octets: bytes) -> None:
-        """Read what was written.
+    def read(self, octets: bytes) -> list[Line]:
+        """Read what was written, and return it.
 
         Raises:
             AuditError: it should not have been; so do hyperframe and hpack, in their words.
         """
+        self._lines = []
         if self._preface:
             _expect(octets.startswith(self._preface), "the preface is missing")
             octets, self._preface = octets[len(self._preface) :], b""
-        while octets:
-            _expect(len(octets) >= _HEAD, "half a frame was written")
-            frame, size = Frame.parse_frame_header(memoryview(octets[:_HEAD]), strict=True)
-            _expect(len(octets) >= _HEAD + size, "half a frame was written")
+        at = 0
+        while at < len(octets):
+            _expect(len(octets) >= at + _HEAD, "half a frame was written")
+            frame, size = Frame.parse_frame_header(memoryview(octets[at : at + _HEAD]), strict=True)
+            at += _HEAD
+            _expect(len(octets) >= at + size, "half a frame was written")
             _expect(size <= self._largest, f"a frame of {size} octets")
-            frame.parse_body(memoryview(octets[_HEAD : _HEAD + size]))
-            octets = octets[_HEAD + size :]
+            frame.parse_body(memoryview(octets[at : at + size]))
+            at += size
             self._read_frame(frame)
         _expect(self._block is None, "a field block was not finished")
+        return self._lines
+
+    def _note(self, frame: Frame, *said: object) -> None:
+        end = "END_STREAM" in frame.flags
+        self._lines.append(Line(frame.type or 0, frame.stream_id, end, said))
 
     def _read_frame(self, frame: Frame) -> None:
         if self.errors and not isinstance(frame, GoAwayFrame):
@@ -140,19 +163,28 @@ class Auditor:
             self._read_data(frame)
         elif isinstance(frame, RstStreamFrame):
             self._ended.add(frame.stream_id)
+            self._note(frame, frame.error_code)
+        else:
+            self._read_control(frame)
+
+    def _read_control(self, frame: Frame) -> None:
+        if isinstance(frame, PingFrame):
+            self._note(frame, "ACK" in frame.flags, frame.opaque_data)
         elif isinstance(frame, SettingsFrame) and "ACK" in frame.flags:
             self._read_acknowledgement()
         elif isinstance(frame, GoAwayFrame):
             _expect(frame.last_stream_id <= self._last_sid, "GOAWAY takes more than the last one")
             self._last_sid = frame.last_stream_id
             self.errors += bool(frame.error_code)
+            self._note(frame, frame.last_stream_id, frame.error_code)
 
     def _read_block(self, frame: HeadersFrame) -> None:
         self._block = None if "END_HEADERS" in frame.flags else frame
         if self._block is not None:
             return
         sid, end = frame.stream_id, "END_STREAM" in frame.flags
-        fields = list(self._decoder.decode(frame.data, raw=True))
+        fields = [(bytes(field[0]), bytes(field[1])) for field in self._decode(frame)]
+        self._note(frame, *fields)
         _expect(sid not in self._ended, f"HEADERS behind the end of stream {sid}")
         interim = not self._from_client and fields[0][1].startswith(b"1") and sid not in self._begun
         _expect(end or sid not in self._begun, f"two heads on stream {sid}")
@@ -162,8 +194,12 @@ class Auditor:
         if end:
             self._ended.add(sid)
 
+    def _decode(self, frame: HeadersFrame) -> list[HeaderTuple]:
+        return list(self._decoder.decode(frame.data, raw=True))
+
     def _read_data(self, frame: DataFrame) -> None:
         sid, size = frame.stream_id, frame.flow_controlled_length
+        self._note(frame, frame.data)
         _expect(sid in self._begun, f"DATA before the head of stream {sid}")
         _expect(sid not in self._ended, f"DATA behind the end of stream {sid}")
         if size:
