@@ -13,6 +13,7 @@ import pytest
 from tests.support.waiting import until
 from trailproxy.admin_page import AdminPage
 from trailproxy.build import BindError, BuildError, Plan, make_plan
+from trailproxy.handover import Heritage
 from trailproxy.ops.settings import parse
 
 TEXT = """
@@ -63,7 +64,7 @@ async def take_up(page: AdminPage, wanted: Plan) -> None:
 
 @pytest.fixture
 async def page() -> AsyncIterator[AdminPage]:
-    made = AdminPage(Stage())
+    made = AdminPage(Stage(), Heritage())
     await take_up(made, plan())
     yield made
     await made.stop()
@@ -130,7 +131,7 @@ async def test_a_stale_unix_socket_is_taken_over_and_removed_at_the_end(tmp_path
     path = tmp_path / "admin.sock"
     with socket.socket(socket.AF_UNIX) as dead:  # its file outlives it
         dead.bind(str(path))
-    page = AdminPage(Stage())
+    page = AdminPage(Stage(), Heritage())
     await take_up(page, plan(f"unix:{path}"))
     assert page.port == 0
     reader, writer = await asyncio.open_unix_connection(str(path))
@@ -140,11 +141,11 @@ async def test_a_stale_unix_socket_is_taken_over_and_removed_at_the_end(tmp_path
     await take_up(page, plan())
     await until(lambda: not path.exists())
     await page.stop()
-    assert AdminPage(Stage()).port == 0
+    assert AdminPage(Stage(), Heritage()).port == 0
 
 
 async def test_a_page_that_was_never_there_stops_too() -> None:
-    await AdminPage(Stage()).stop()
+    await AdminPage(Stage(), Heritage()).stop()
 
 
 # -- what operators should know ------------------------------------------------------------
@@ -174,7 +175,7 @@ def test_a_page_that_anybody_may_order_about_is_told_of(
 
 
 async def test_the_caution_stands_in_the_log_once(caplog: pytest.LogCaptureFixture) -> None:
-    page = AdminPage(Stage())
+    page = AdminPage(Stage(), Heritage())
     wanted = plan("0.0.0.0:0")
     with caplog.at_level(logging.WARNING):
         for _ in range(2):

@@ -22,7 +22,7 @@ from tests.support.running import (
     running_proxy,
     settings,
 )
-from tests.support.scripted_peer import Address, Origin, Peer
+from tests.support.scripted_peer import Address, Origin, Peer, dial
 
 pytestmark = pytest.mark.e2e
 
@@ -201,6 +201,25 @@ def test_a_stranger_hears_goaway_and_no_request_of_it_is_taken_up(
     assert said in doors.errors
     assert 'Subject="CN=friend.local"' in doors.errors
     assert "friends.local" not in doors.errors  # who would be let in is nobody's business
+
+
+def test_a_stranger_who_comes_back_to_its_session_is_one_still(doors: Proxy, authority: Authority):
+    """A session that is resumed shows no certificate again: it is that of the first time."""
+    for name, goaways in (("stranger.local", [(0, INADEQUATE_SECURITY)]), ("friend.local", [])):
+        context = authority.client_context(authority.issue(name))
+        session = None
+        for resumed in (False, True):
+            dialled = dial(place(doors, "friends"))
+            sock = context.wrap_socket(dialled, server_hostname="localhost", session=session)
+            assert sock.session_reused is resumed
+            with Peer(sock, client=True) as client:
+                sid = client.request(path="/bytes/100")
+                if goaways:
+                    client.wait(lambda client=client: client.closed, "the end of the connection")
+                else:
+                    assert client.response(sid).status == "200"
+                assert client.goaways == goaways
+                session = sock.session
 
 
 def test_a_client_may_show_no_certificate_where_it_is_optional(

@@ -9,6 +9,7 @@ import pytest
 
 from tests.support.backend import Backend, Behaviour, Stream
 from tests.support.certificates import Certificates, make_certificates
+from tests.support.waiting import until
 from trailproxy.core.address import Address
 from trailproxy.net.api_server import ApiParams, ApiServer, RefusedError, api_of
 from trailproxy.net.dial import DialError
@@ -82,6 +83,7 @@ async def scene(certificates: Certificates, tmp_path: Path) -> AsyncIterator[Sce
     made.server.close()
     for link in list(made.backend.links):
         link.abort()
+    await until(lambda: not made.backend.links)
     assert made.backend.faults == []
 
 

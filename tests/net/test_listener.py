@@ -22,6 +22,7 @@ from trailproxy.net.listener import Listener, ListenError, ListenParams
 from trailproxy.net.local import connect
 from trailproxy.net.tls import ServerTls, listener_tls
 from trailproxy.wire.codec import PREFACE
+from trailproxy.wire.errors import HTTP2Error
 from trailproxy.wire.fields import Fields
 
 
@@ -178,6 +179,26 @@ async def test_refusals_are_counted_each_and_logged_once_a_second(
     assert {host.told[:2] for host in hosts} == {("127.0.0.1", "https")}
     assert all(host.told[2].endswith(b"DNS=stranger.local") for host in hosts)
     await until(lambda: listener.empty)
+    listener.close()
+
+
+async def test_a_certificate_whose_names_are_no_text_ends_its_handshake_and_no_more(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    authority = Authority(tmp_path)
+    listener = _listener(Address("127.0.0.1", 0))
+    listener.bind()
+    tls = listener_tls([authority.issue("localhost")], authority.ca)
+    await listener.serve(ListenParams(make_host=Quiet, tls=tls))
+    name = b"\x82\x07friend\xff"
+    context = authority.client_context(authority.issue(raw=b"\x30" + bytes([len(name)]) + name))
+    context.check_hostname = False
+
+    with pytest.raises((OSError, HTTP2Error)):
+        await connect(listener.bound_to, tls=context)
+
+    await until(lambda: listener.empty)
+    assert not [record for record in caplog.records if record.name.startswith("trailproxy")]
     listener.close()
 
 

@@ -33,6 +33,7 @@ async def cluster(certificates: Certificates, tmp_path: Path) -> AsyncIterator[C
     await made.start()
     yield made
     made.stop()
+    await until(lambda: made.left)
 
 
 @pytest.fixture

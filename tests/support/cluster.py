@@ -80,6 +80,11 @@ class Cluster:
             link.abort()
 
     @property
+    def left(self) -> bool:
+        """Whether nobody is connected."""
+        return not self._backend.links
+
+    @property
     def params(self) -> ApiParams:
         """What a pod knows of it."""
         host, _, port = self._bind.rpartition(":")

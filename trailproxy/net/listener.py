@@ -163,8 +163,8 @@ class Listener:
             await asyncio.get_running_loop().connect_accepted_socket(
                 connection.as_protocol, accepted, ssl=tls, ssl_handshake_timeout=handshake
             )
-        except OSError:
-            return  # its handshake failed, or it left
+        except (OSError, ValueError):
+            return  # its handshake failed, it left, or its certificate has names that are no text
         finally:
             self._arriving -= 1
             if not connection.connected:
