@@ -25,6 +25,8 @@ ending                  how a lane ended
 fault                   what went wrong, and whose it is
 record                  what happened in an exchange
 snapshot                the compiled configuration
+witness / timeline      who looks on at an exchange / what it writes down of it
+gallery                 the witnesses of a process, while anybody wants to know
 origin                  the connections to one upstream; of `probe`: the server behind the hop
 endpoint                one address of an upstream
 attempt                 one stream to an upstream for an exchange; a retry is another

@@ -189,7 +189,7 @@ class App:
         self._commit_origins(plan)
         upstreams = {name: origin for name, (_, origin) in self._origins.items()}
         self._snapshot = compile_snapshot(plan.settings, upstreams)
-        self._proxy.router = self._snapshot.router
+        self._proxy.route_by(self._snapshot.router)
         self._admin_address = plan.admin
         await self._commit_listeners(plan, fresh)
         if old_admin is not None and old_admin is not admin:
