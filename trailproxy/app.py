@@ -237,6 +237,7 @@ class App:
         trailers = plan.settings.access_log.trailers
         log.show(trailers.request, trailers.response)
         self._metrics.codec = plan.settings.codec
+        self._metrics.certificates = plan.expiries
         self._metrics.allow_methods(plan.settings.metrics.grpc_methods)
         old, self._metrics.log = self._metrics.log, log
         if old is not None and old is not log:

@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 from trailproxy.core.address import Address, parse_address, parse_endpoint
 from trailproxy.core.hooks import HookError
 from trailproxy.net.balance import KeyOf, cookie_of, field_of, source_of
+from trailproxy.net.expiry import expires_at
 from trailproxy.net.health import HealthParams
 from trailproxy.net.names import Spot
 from trailproxy.net.origin import OriginParams
@@ -71,6 +72,7 @@ class Plan(NamedTuple):
     listeners: dict[Seat, ListenerPlan]
     origins: dict[str, OriginPlan]
     admin: Address
+    expiries: dict[tuple[str, str], float]  # of certificates, see `expiries`
 
 
 def make_plan(settings: Settings) -> Plan:
@@ -97,7 +99,8 @@ def make_plan(settings: Settings) -> Plan:
     problems += _complaints(settings)
     if problems:
         raise BuildError(problems)
-    return Plan(settings, wire, listeners, origins, parse_address(settings.admin.bind))
+    admin = parse_address(settings.admin.bind)
+    return Plan(settings, wire, listeners, origins, admin, expiries(settings))
 
 
 def _complaints(settings: Settings) -> Iterator[str]:
@@ -110,6 +113,19 @@ def _complaints(settings: Settings) -> Iterator[str]:
     lacking = tracing.missing() if settings.tracing is not None else ""
     if lacking:
         yield f"tracing: {lacking}"
+
+
+def expiries(settings: Settings) -> dict[tuple[str, str], float]:
+    """Return when our certificates end, in seconds since 1970, by whose they are and its name."""
+    files: dict[tuple[str, str], str] = {}
+    for listener in settings.listeners:
+        if listener.tls is not None:
+            files["listener", listener.name] = listener.tls.certificate
+    for upstream in settings.upstreams:
+        if upstream.tls is not None and upstream.tls.certificate is not None:
+            files["upstream", upstream.name] = upstream.tls.certificate
+    ends = {whose: expires_at(file) for whose, file in files.items()}
+    return {whose: end for whose, end in ends.items() if end is not None}
 
 
 def processes(settings: Settings) -> int:

@@ -116,6 +116,7 @@ class Supervisor:
         self._admin_address = plan.admin
         self._settings = plan.settings
         self._metrics.allow_methods(plan.settings.metrics.grpc_methods)
+        self._metrics.certificates = plan.expiries
         for seat in self._claims.keys() - plan.listeners.keys():
             self._claims.pop(seat).close()  # before the workers do: theirs is the last accept
         for seat, claim in fresh.items():
@@ -188,6 +189,7 @@ class Supervisor:
         states = Counter(post.state for post in self._posts)
         total.workers = {state: states[state] for state in State}
         total.last_reload_ok, total.loaded_at = own.last_reload_ok, own.loaded_at
+        total.certificates = own.certificates
         if self._settings is not None:
             total.codec = self._settings.codec
         return renderer(total)(accept)
