@@ -45,6 +45,8 @@ pure: ## remove what was compiled in place
 	find trailproxy -name '*.so' -delete
 	rm -f *__mypyc.*.so
 
+test testpure testh2 e2e: TOOLS += chromium
+test testpure testh2 e2e: PACKAGES += chromium fonts-dejavu-core
 test: $(STAMP) tools ## the whole test suite, but for the soak
 	$(BIN)/python -m pytest -m "not soak"
 

@@ -5,7 +5,6 @@ takes it down so that no stream in flight notices.
 """
 
 import asyncio
-import gc
 import logging
 import signal
 import socket
@@ -24,15 +23,19 @@ from trailproxy.core.record import Tally
 from trailproxy.core.routing import Router
 from trailproxy.net.clock import CLOCK
 from trailproxy.net.listener import Listener, ListenError, ListenParams
+from trailproxy.net.loop import spare_the_collector
 from trailproxy.net.origin import Origin
 from trailproxy.net.tasks import spawn
 from trailproxy.ops.access_log import AccessLog
 from trailproxy.ops.metrics import Metrics
+from trailproxy.ops.now import tell_now
 from trailproxy.ops.page import renderer
 from trailproxy.ops.reading import Reading, read
 from trailproxy.ops.settings import Settings, masked
+from trailproxy.ops.sight import Sight, Wish
 from trailproxy.ops.snapshot import Snapshot, compile_snapshot
 from trailproxy.ops.tracing import finish, fit
+from trailproxy.outlook import Outlook
 from trailproxy.reloads import Reloads
 from trailproxy.watch import Watch
 
@@ -40,7 +43,6 @@ if TYPE_CHECKING:
     from trailproxy.ops.admin import Admin, Backstage
 
 _log: Final = logging.getLogger("trailproxy")
-_COLLECT: Final = (50_000, 20, 50)  # young objects, and how seldom the older ones are searched
 _TICK_S: Final = 1.0
 _FLUSH_S: Final = 0.2  # how long an access-log line may wait
 _POLL_S: Final = 0.02  # how often a drain looks whether it is done
@@ -94,6 +96,12 @@ class App:
         self._proxy: Final = Proxy(
             Router(()), self._metrics.meters, self._tallies, CLOCK, DateStamp(time.time)
         )
+        self._outlook: Final = Outlook(
+            self._proxy,
+            self._metrics.drops,
+            time.time,
+            lambda: [origin for _, origin in self._origins.values()],
+        )
         self._reloads: Final = Reloads(read, self._take_up, self._metrics, watch)
         self._asked: Final = asyncio.Event()  # to stop
         self._hurried: Final = asyncio.Event()  # asked twice
@@ -130,7 +138,7 @@ class App:
 
     async def finish(self) -> None:
         """Wait until asked to stop, then drain."""
-        _spare_the_collector()
+        spare_the_collector()
         await self._asked.wait()
         await self._shut_down()
 
@@ -141,6 +149,7 @@ class App:
             origin.tick()
         for part in self._leaving:
             part.tick()
+        self._outlook.tick()
         if self._snapshot is not None:
             self._reloads.look(self._snapshot.settings)
         self._leaving = [part for part in self._leaving if not part.empty]
@@ -303,6 +312,18 @@ class App:
         """Describe the exchanges in flight."""
         return self._proxy.describe()
 
+    async def now(self) -> dict[str, Any]:
+        """Tell how the proxy is, in numbers."""
+        return tell_now(self._metrics, time.time(), self.not_ready(), self._reloads.problems)
+
+    async def look(self, wish: Wish) -> Sight:
+        """Tell what there was to be seen since the last look, and look on as wished."""
+        return self._outlook.look(wish)
+
+    async def timeline(self, key: str) -> dict[str, Any] | None:
+        """Tell all that is known of an exchange; None when it is forgotten."""
+        return self._outlook.timeline(key)
+
     async def reload(self) -> tuple[str, ...]:
         """Read the configuration again; return what is wrong with it, nothing when it runs."""
         return await self._reloads.reload()
@@ -371,14 +392,3 @@ class App:
     def admin_port(self) -> int:
         """The TCP port of the admin page."""
         return self._admin.addresses[0][1] if self._admin is not None else 0
-
-
-def _spare_the_collector() -> None:
-    """Leave what was made so far out of every search for cycles, and search seldom.
-
-    What comes and goes with an exchange has no cycles: at the default of 700 objects the
-    searches found nothing and took 40 % of the CPU.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*_COLLECT)

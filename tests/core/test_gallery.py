@@ -220,3 +220,17 @@ def test_what_a_net_holds_makes_room_for_nobody(
         table.client.opens(request(path="/wanted", end=True))
     assert len(gallery.flying) == 1
     assert gallery.missed == 1
+
+
+def test_what_is_netted_stays_when_nobody_is_curious_any_more(
+    table: Table, gallery: Gallery
+) -> None:
+    gallery.net = net = Catch("/wanted")
+    gallery.open(curious=True)
+    sids = [table.client.opens(request(path=path, end=True)) for path in ("/wanted", "/other")]
+    gallery.open(curious=False)
+    assert [witness.record.path for witness in gallery.flying.values()] == ["/wanted"]
+    for sid in sids:
+        table.client.says(reset(), sid=sid)
+    assert [witness.record.path for witness in net.caught] == ["/wanted"]
+    assert gallery.ended == {}

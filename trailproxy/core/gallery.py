@@ -64,7 +64,6 @@ class Gallery(Inspector):
         self._proxy: Final = proxy
         self._open = False
         self._curious = False  # about all exchanges, not only those of the net
-        self._netted: Final[dict[str, Net]] = {}  # whose an exchange in flight is, by key
         self._earlier: list[Exchange] = []  # had begun before anybody looked
         self._token = ""  # of this time: keys are not to be guessed
         self._numbers: Final = count(1)
@@ -81,6 +80,8 @@ class Gallery(Inspector):
             self._proxy.show_to(self)
         if curious and not self._curious:
             self._earlier = self._proxy.exchanges[:MOST_FLYING]
+        elif self._curious and not curious:
+            self._forget(netted_too=False)
         self._curious = curious
         self._join_earlier()
 
@@ -90,17 +91,23 @@ class Gallery(Inspector):
             return
         self._open = self._curious = False
         self._proxy.show_to(None)
-        for witness in self.flying.values():
-            witness.leave()
-        for kept in (self.flying, self.ended, self.fresh, self._netted):
-            kept.clear()
-        self._earlier = []
         self.net = None
-        self.missed = 0
+        self._forget(netted_too=True)
 
     def find(self, key: str) -> Witness | None:
         """Return what is remembered under a key."""
         return self.flying.get(key) or self.ended.get(key)
+
+    def _forget(self, *, netted_too: bool) -> None:
+        """Call witnesses back, and keep nothing of what they wrote."""
+        for key, witness in list(self.flying.items()):
+            if netted_too or witness.net is None:
+                del self.flying[key]
+                witness.leave()
+        self.ended.clear()
+        self.fresh.clear()
+        self._earlier = []
+        self.missed = 0
 
     def _join_earlier(self) -> None:
         known = {witness.record for witness in self.flying.values()}
@@ -119,7 +126,7 @@ class Gallery(Inspector):
             return self
         witness = self._send(exchange)
         if net is not None:
-            self._netted[witness.key] = net
+            witness.net = net
             net.cast(witness)
         witness.begin()
         return witness
@@ -138,7 +145,7 @@ class Gallery(Inspector):
         """Tell whether one more can be kept; the oldest that nobody asked for makes room."""
         if len(self.flying) < MOST_FLYING:
             return True
-        oldest = next((key for key in self.flying if key not in self._netted), None)
+        oldest = next((key for key, each in self.flying.items() if each.net is None), None)
         if oldest is None:
             return False
         self.flying.pop(oldest).leave()
@@ -154,9 +161,8 @@ class Gallery(Inspector):
         """An exchange is over."""
         key = witness.key
         del self.flying[key]
-        net = self._netted.pop(key, None)
-        if net is not None:
-            net.haul(witness)
+        if witness.net is not None:
+            witness.net.haul(witness)
         if not self._curious:
             return
         self.ended[key] = self.fresh[key] = witness

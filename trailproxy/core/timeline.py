@@ -12,8 +12,8 @@ from enum import StrEnum
 from itertools import count
 from typing import Final
 
-from trailproxy.core.fault import Cause, Initiator, Side
-from trailproxy.core.record import Direction, Progress
+from trailproxy.core.fault import Cause, Side
+from trailproxy.core.record import Direction
 from trailproxy.wire.field import Field
 from trailproxy.wire.fields import Fields
 
@@ -57,11 +57,8 @@ class Part:
     left_out: int = 0  # fields that did not fit, or not whole
     # of what broke
     code: int | None = None  # RFC 9113 section 7
-    initiator: Initiator | None = None
-    progress: Progress | None = None
     cause: Cause | None = None
-    # for people
-    note: str = ""
+    note: str = ""  # of a head that went upstream: the endpoint; of what is lost: why
 
 
 class Run:

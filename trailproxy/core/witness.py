@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from trailproxy.core.fault import Cause, Side
 from trailproxy.core.inspection import Inspector, Interest
 from trailproxy.core.lane import Lane, Phase
+from trailproxy.core.message import request_that_came
 from trailproxy.core.record import REQUEST, RESPONSE, TRAILERS, Direction, Record
 from trailproxy.core.stand_ins import OwnerStandIn, SourceStandIn
 from trailproxy.core.stream import Stream
@@ -20,6 +21,7 @@ from trailproxy.wire.fields import Fields
 
 if TYPE_CHECKING:
     from trailproxy.core.exchange import Exchange
+    from trailproxy.core.gallery import Net
 
 _FROM: Final = {REQUEST: Side.DOWNSTREAM, RESPONSE: Side.UPSTREAM}
 _TO: Final = {REQUEST: Side.UPSTREAM, RESPONSE: Side.DOWNSTREAM}
@@ -78,6 +80,7 @@ class Witness(Inspector):
         timeline: what passed.
         exchange: None when it is over, or nobody looks any more.
         late: when we came, in clock seconds, to an exchange that had begun before.
+        net: who asked for this one in particular.
         bodies: by direction, where they are wanted.
     """
 
@@ -88,6 +91,7 @@ class Witness(Inspector):
         self.timeline: Final = Timeline()
         self.exchange: Exchange | None = exchange
         self.late: float | None = None
+        self.net: Net | None = None
         self.bodies: dict[Direction, Body] = {}
         self._now: Final = exchange.front.proxy.now
         self._tell_over: Final = over
@@ -127,7 +131,8 @@ class Witness(Inspector):
 
     def _note_request(self) -> None:
         record = self.record
-        self._mark(Side.DOWNSTREAM, _RECEIVED, Kind.HEAD, record.began, record.asked.relayed)
+        head = request_that_came(record.asked)
+        self._mark(Side.DOWNSTREAM, _RECEIVED, Kind.HEAD, record.began, head)
 
     def _recall(self, direction: Direction, lane: Lane, began: float) -> None:
         now = self._now()
