@@ -5,7 +5,9 @@ The rooms, and who may import whom (a test enforces it)::
     app, cli, demo      where all rooms meet
     supervisor, worker  the same in several processes: post, control
     reloads, watch      when the configuration is taken up anew
+    outlook             what a process tells whoever looks on
     probe               a client and an origin that tell what a path keeps; not of the proxy
+    replay              sends captured requests again, with the probe's client
     net | ops           sockets and TLS | what operators write and see
     core                what a proxy does; synchronous, no sockets, no asyncio
     wire                bytes to events and back; no policy, no clock
