@@ -52,6 +52,8 @@ pure: ## remove what was compiled in place
 
 test testpure: TOOLS += systemd-analyze
 test testpure: PACKAGES += systemd
+test testpure testh2 e2e: TOOLS += chromium
+test testpure testh2 e2e: PACKAGES += chromium fonts-dejavu-core
 test: $(STAMP) tools watchers ## the whole test suite, but for the soak
 	$(BIN)/python -m pytest -m "not soak"
 

@@ -7,7 +7,10 @@ The rooms, and who may import whom (a test enforces it)::
     reloads, watch      when the configuration is taken up anew
     handover            listening sockets that go from one process to the next
     admin_page          where operators ask, and who of them may
+    telling             what a process tells of itself: log, meters, spans
+    outlook             what a process tells whoever looks on
     probe               a client and an origin that tell what a path keeps; not of the proxy
+    replay              sends captured requests again, with the probe's client
     net | ops           sockets and TLS | what operators write and see
     core                what a proxy does; synchronous, no sockets, no asyncio
     wire                bytes to events and back; no policy, no clock
@@ -27,6 +30,8 @@ ending                  how a lane ended
 fault                   what went wrong, and whose it is
 record                  what happened in an exchange
 snapshot                the compiled configuration
+witness / timeline      who looks on at an exchange / what it writes down of it
+gallery                 the witnesses of a process, while anybody wants to know
 origin                  the connections to one upstream; of `probe`: the server behind the hop
 endpoint                one address of an upstream
 attempt                 one stream to an upstream for an exchange; a retry is another

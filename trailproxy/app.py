@@ -34,14 +34,16 @@ from trailproxy.net.clock import CLOCK
 from trailproxy.net.listener import Listener, ListenError, ListenParams
 from trailproxy.net.loop import spare_the_collector
 from trailproxy.net.origin import Origin
-from trailproxy.ops.access_log import AccessLog
 from trailproxy.ops.metrics import Metrics
+from trailproxy.ops.now import tell_now
 from trailproxy.ops.page import renderer
 from trailproxy.ops.reading import Reading, read
 from trailproxy.ops.settings import Settings, masked
+from trailproxy.ops.sight import Sight, Wish
 from trailproxy.ops.snapshot import Snapshot, compile_snapshot
-from trailproxy.ops.tracing import finish, fit
+from trailproxy.outlook import Outlook
 from trailproxy.reloads import Reloads
+from trailproxy.telling import Telling
 from trailproxy.watch import Watch
 
 _log: Final = logging.getLogger("trailproxy")
@@ -80,8 +82,15 @@ class App:
         self._tallies: Final = {Side.DOWNSTREAM: Tally(), Side.UPSTREAM: Tally()}
         self._metrics: Final = Metrics(self._tallies)
         self._render: Final = renderer(self._metrics)
+        self._telling: Final = Telling(self._metrics)
         self._proxy: Final = Proxy(
             Router(()), self._metrics.meters, self._tallies, CLOCK, DateStamp(time.time)
+        )
+        self._outlook: Final = Outlook(
+            self._proxy,
+            self._metrics.drops,
+            time.time,
+            lambda: [origin for _, origin in self._origins.values()],
         )
         self._reloads: Final = Reloads(read, self._take_up, self._metrics, watch)
         self._asked: Final = asyncio.Event()  # to stop
@@ -91,7 +100,6 @@ class App:
         self._snapshot: Snapshot | None = None
         self._listeners: Final[dict[Seat, tuple[Key, Listener]]] = {}
         self._origins: Final[dict[str, tuple[Key, Origin]]] = {}
-        self._log_target = "off"
         # no longer configured, and not yet empty
         self._leaving: list[Listener | Origin] = []
 
@@ -129,14 +137,14 @@ class App:
             origin.tick()
         for part in self._leaving:
             part.tick()
+        self._outlook.tick()
         if self._snapshot is not None:
             self._reloads.look(self._snapshot.settings)
         self._leaving = [part for part in self._leaving if not part.empty]
         self._loop.call_later(_TICK_S, self._tick)
 
     def _flush_log(self) -> None:
-        if self._metrics.log is not None:
-            self._metrics.log.flush()
+        self._telling.flush()
         self._loop.call_later(_FLUSH_S, self._flush_log)
 
     # -- apply: build first, then commit ---------------------------------------------------
@@ -164,37 +172,20 @@ class App:
             BuildError: an address or the access log cannot be had.
         """
         with ExitStack() as undo:
-            log = self._open_log(plan.settings.access_log.path, undo)
+            log = self._telling.prepare(plan.settings.access_log.path, undo)
             fresh = self._bind_new(plan, undo)
             if self._admin is not None:
                 self._admin.prepare(plan.admin)
             undo.pop_all()
         # from here on nothing fails
-        self._commit_log(plan, log)
-        meters = self._metrics.meters
-        meters.tracer = fit(
-            meters.tracer, plan.settings.tracing, time.time, self._metrics.count_spans
-        )
+        self._telling.commit(plan, log)
         self._commit_origins(plan)
         upstreams = {name: origin for name, (_, origin) in self._origins.items()}
         self._snapshot = compile_snapshot(plan.settings, upstreams)
-        self._proxy.router = self._snapshot.router
+        self._proxy.route_by(self._snapshot.router)
         await self._commit_listeners(plan, fresh)
         if self._admin is not None:
             await self._admin.commit(plan.admin)
-
-    def _open_log(self, target: str, undo: ExitStack) -> AccessLog:
-        """Open the access log, or the same one anew: its file may have been moved away."""
-        log = self._metrics.log
-        try:
-            if log is not None and target == self._log_target:
-                log.reopen()
-                return log
-            log = AccessLog.open(target, time.time)
-        except OSError as error:
-            raise BuildError([f"access_log.path: {target}: {error.strerror}"]) from error
-        undo.callback(log.close)
-        return log
 
     def _bind_new(self, plan: Plan, undo: ExitStack) -> dict[Seat, Listener]:
         fresh: dict[Seat, Listener] = {}
@@ -214,17 +205,6 @@ class App:
             undo.callback(listener.close)
             fresh[seat] = listener
         return fresh
-
-    def _commit_log(self, plan: Plan, log: AccessLog) -> None:
-        self._log_target = plan.settings.access_log.path
-        trailers = plan.settings.access_log.trailers
-        log.show(trailers.request, trailers.response)
-        self._metrics.codec = plan.settings.codec
-        self._metrics.allow_methods(plan.settings.metrics.grpc_methods)
-        old, self._metrics.log = self._metrics.log, log
-        if old is not None and old is not log:
-            old.close()
-            self._metrics.lost_lines += old.lost_lines
 
     def _commit_origins(self, plan: Plan) -> None:
         for name, (key, origin) in list(self._origins.items()):
@@ -291,6 +271,18 @@ class App:
         """Describe the exchanges in flight."""
         return self._proxy.describe()
 
+    async def now(self) -> dict[str, Any]:
+        """Tell how the proxy is, in numbers."""
+        return tell_now(self._metrics, time.time(), self.not_ready(), self._reloads.problems)
+
+    async def look(self, wish: Wish) -> Sight:
+        """Tell what there was to be seen since the last look, and look on as wished."""
+        return self._outlook.look(wish)
+
+    async def timeline(self, key: str) -> dict[str, Any] | None:
+        """Tell all that is known of an exchange; None when it is forgotten."""
+        return self._outlook.timeline(key)
+
     async def reload(self) -> tuple[str, ...]:
         """Read the configuration again; return what is wrong with it, nothing when it runs."""
         return await self._reloads.reload()
@@ -355,9 +347,7 @@ class App:
             part.close()
         if self._admin is not None:
             await self._admin.stop()
-        if self._metrics.log is not None:
-            self._metrics.log.close()
-        await asyncio.to_thread(finish, self._metrics.meters.tracer)
+        await self._telling.close()
         _log.info("stopped")
 
     async def _emptied(self, listeners: list[Listener], limit: float) -> bool:

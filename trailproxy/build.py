@@ -21,6 +21,7 @@ from trailproxy.net.api_server import ApiParams, api_of
 from trailproxy.net.balance import KeyOf, cookie_of, field_of, source_of
 from trailproxy.net.connection import Patience
 from trailproxy.net.door import CrowdLimits
+from trailproxy.net.expiry import expires_at
 from trailproxy.net.health import HealthParams
 from trailproxy.net.names import Spot
 from trailproxy.net.origin_params import OriginParams
@@ -115,6 +116,7 @@ class Plan(NamedTuple):
     listeners: dict[Seat, ListenerPlan]
     origins: dict[str, OriginPlan]
     admin: AdminPlan
+    expiries: dict[tuple[str, str], float]  # of certificates, see `expiries`
 
 
 def make_plan(settings: Settings) -> Plan:
@@ -151,7 +153,7 @@ def make_plan(settings: Settings) -> Plan:
     problems += _complaints(settings)
     if problems or admin is None:
         raise BuildError(problems)
-    return Plan(settings, terms, crowd, listeners, origins, admin)
+    return Plan(settings, terms, crowd, listeners, origins, admin, expiries(settings))
 
 
 def _complaints(settings: Settings) -> Iterator[str]:
@@ -174,6 +176,19 @@ def check_fixed(running: Settings | None, wanted: Settings) -> None:
     """
     if running is not None and running.handover != wanted.handover:
         raise BuildError(["handover: another path takes a restart of the proxy"])
+
+
+def expiries(settings: Settings) -> dict[tuple[str, str], float]:
+    """Return when our certificates end, in seconds since 1970, by whose they are and its name."""
+    files: dict[tuple[str, str], str] = {}
+    for listener in settings.listeners:
+        if listener.tls is not None:
+            files["listener", listener.name] = listener.tls.certificate
+    for upstream in settings.upstreams:
+        if upstream.tls is not None and upstream.tls.certificate is not None:
+            files["upstream", upstream.name] = upstream.tls.certificate
+    ends = {whose: expires_at(file) for whose, file in files.items()}
+    return {whose: end for whose, end in ends.items() if end is not None}
 
 
 def processes(settings: Settings) -> int:

@@ -1,4 +1,4 @@
-"""The command line: run, check, schema, demo, probe.
+"""The command line: run, check, schema, demo, probe, replay.
 
 Exit status: 0 after a clean drain, 2 for a bad configuration (path and reason
 on stderr), 1 for the rest. Imports are made where they are needed, so that
@@ -15,7 +15,8 @@ from pathlib import Path
 
 from trailproxy import __version__
 from trailproxy.flavour import flavour
-from trailproxy.probe.arguments import add_arguments
+from trailproxy.probe.arguments import add_arguments as probe_arguments
+from trailproxy.replay.arguments import add_arguments as replay_arguments
 
 OK = 0
 FAILED = 1
@@ -30,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format=_FORMAT)
     commands = {
         "run": _run, "check": _check, "schema": _schema, "demo": _demo, "probe": _probe,
-        "worker": _worker,
+        "replay": _replay, "worker": _worker,
     }  # fmt: skip
     return commands[arguments.command](arguments)
 
@@ -62,7 +63,9 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--port", type=int, default=8080, help="of the proxy (default: 8080)")
     demo.add_argument("--admin-port", type=int, default=9901, help="(default: 9901)")
     text = "tell whether a path keeps its trailers, and which hop does not"
-    add_arguments(commands.add_parser("probe", help=text, description=text))
+    probe_arguments(commands.add_parser("probe", help=text, description=text))
+    text = "send captured requests again, and tell what comes back otherwise"
+    replay_arguments(commands.add_parser("replay", help=text, description=text))
     # what `run` starts for itself, and nobody else: it stands in no help
     worker = commands.add_parser("worker")
     worker.add_argument("number", type=int)
@@ -156,6 +159,12 @@ def _demo(arguments: argparse.Namespace) -> int:
 
 def _probe(arguments: argparse.Namespace) -> int:
     from trailproxy.probe.command import run
+
+    return run(arguments)
+
+
+def _replay(arguments: argparse.Namespace) -> int:
+    from trailproxy.replay.command import run
 
     return run(arguments)
 

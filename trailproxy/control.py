@@ -18,6 +18,7 @@ from typing import Any, Final, NamedTuple, final
 import msgspec
 
 from trailproxy.ops.reading import Reading
+from trailproxy.ops.sight import Sight, Wish
 
 _READ: Final = 256 * 1024  # octets at once
 _MAX_LINE: Final = 64 * 1024 * 1024  # octets: /streams with a hundred thousand exchanges
@@ -31,6 +32,8 @@ class Verb(StrEnum):
     APPLY = "apply"  # run with `settings`; the first of these starts the worker
     READ = "read"  # tell the meters
     STREAMS = "streams"  # tell the exchanges in flight
+    LOOK = "look"  # tell what there was since the last look, and look on as `wish` says
+    TIMELINE = "timeline"  # tell all that is known of the exchange with this `key`
     DRAIN = "drain"  # and end
     HURRY = "hurry"  # end now
 
@@ -42,6 +45,8 @@ class Order(msgspec.Struct, frozen=True, omit_defaults=True):
     verb: Verb
     seat: tuple[str, str] = ("", "")  # the address as it is configured, and the name if it has one
     settings: Any = None
+    wish: Wish = Wish()
+    key: str = ""
 
 
 class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -51,6 +56,8 @@ class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
     problems: tuple[str, ...] = ()
     reading: Reading | None = None
     streams: tuple[dict[str, Any], ...] = ()
+    sight: Sight | None = None
+    timeline: dict[str, Any] | None = None
 
 
 class Ends(NamedTuple):

@@ -27,6 +27,7 @@ from trailproxy.net.listener import ListenError
 from trailproxy.net.tasks import spawn
 from trailproxy.ops.metrics import Metrics
 from trailproxy.ops.reading import Reading, add_departed
+from trailproxy.ops.sight import Sight, Wish
 
 _log: Final = logging.getLogger("trailproxy")
 _FIRST_DELAY_S: Final = 0.1  # before a process is replaced; doubles while they die young
@@ -197,6 +198,20 @@ class Post:
         told = () if answer is None else answer.streams
         return [{"worker": self.number, **exchange} for exchange in told]
 
+    async def look(self, wish: Wish) -> Sight:
+        """Return what there was to be seen; nothing when it does not tell in time."""
+        answer = await self._ask(Verb.LOOK, wish=wish)
+        sight = Sight() if answer is None or answer.sight is None else answer.sight
+        return sight.seen_by(self.number)
+
+    async def timeline(self, key: str) -> dict[str, Any] | None:
+        """Return all that is known of an exchange; None when it is forgotten."""
+        answer = await self._ask(Verb.TIMELINE, key=key)
+        told = None if answer is None else answer.timeline
+        if told is not None:
+            told["row"] |= {"key": f"{self.number}.{key}", "worker": self.number}
+        return told
+
     async def give_up(self) -> None:
         """Have the process drain, and no other after it; one that takes too long is killed."""
         self.state = State.DRAINING
@@ -217,11 +232,11 @@ class Post:
             with contextlib.suppress(ProcessLookupError):
                 self._process.kill()
 
-    async def _ask(self, verb: Verb) -> Answer | None:
+    async def _ask(self, verb: Verb, **words: Any) -> Answer | None:
         """Return the answer to a question, if it comes in time."""
         if self._channel is None or len(self._unanswered) >= _MOST_UNANSWERED:
             return None
-        return await self._answer_to(self._order(verb), _ANSWER_S)
+        return await self._answer_to(self._order(verb, **words), _ANSWER_S)
 
     async def _answer_to(self, number: int, limit: float | None = None) -> Answer | None:
         """Return the answer to an order; None when it is late, or the process is gone."""
@@ -235,12 +250,12 @@ class Post:
         verb: Verb,
         seat: tuple[str, str] = ("", ""),
         *,
-        settings: Any = None,
         descriptor: int | None = None,
+        **words: Any,
     ) -> int:
         number = next(self._numbers)
         if self._channel is not None:
-            self._channel.send(Order(number, verb, seat, settings), descriptor)
+            self._channel.send(Order(number, verb, seat, **words), descriptor)
         return number
 
     def _hear(self, line: bytes) -> None:

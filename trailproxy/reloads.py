@@ -27,6 +27,7 @@ class Reloads:
 
     Attributes:
         lock: held while settings are taken up.
+        problems: what was wrong with those that were tried last.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class Reloads:
             watch: looks whether files have changed; None: nobody does.
         """
         self.lock: Final = asyncio.Lock()
+        self.problems: tuple[str, ...] = ()
         self._read: Final = read
         self._take_up: Final = take_up
         self._metrics: Final = metrics
@@ -68,6 +70,7 @@ class Reloads:
             except (SettingsError, BuildError) as error:
                 problems = tuple(str(error).splitlines())
             self._metrics.reloaded(not problems, time.time())
+            self.problems = problems
             return problems
 
     def begin(self, read: Read | None = None) -> None:

@@ -25,9 +25,11 @@ from trailproxy.net.listener import ListenError
 from trailproxy.net.tasks import spawn
 from trailproxy.ops.access_log import AccessLog
 from trailproxy.ops.metrics import Metrics
+from trailproxy.ops.now import tell_now
 from trailproxy.ops.page import renderer
 from trailproxy.ops.reading import add, read
 from trailproxy.ops.settings import Settings, masked, pack
+from trailproxy.ops.sight import Sight, Wish, together
 from trailproxy.post import Charge, Post, State
 from trailproxy.reloads import Reloads
 from trailproxy.watch import Watch
@@ -119,6 +121,7 @@ class Supervisor:
         # from here on nothing fails
         self._settings = plan.settings
         self._metrics.allow_methods(plan.settings.metrics.grpc_methods)
+        self._metrics.certificates = plan.expiries
         for seat in self._claims.keys() - plan.listeners.keys():
             self._claims.pop(seat).close()  # before the workers do: theirs is the last accept
         for seat, claim in fresh.items():
@@ -178,6 +181,10 @@ class Supervisor:
     async def metrics(self, accept: str) -> tuple[bytes, str]:
         """Return the metrics page of all, and its content type, for an Accept header."""
         await self._refresh()
+        return renderer(self._total())(accept)
+
+    def _total(self) -> Metrics:
+        """Add up what all have told last."""
         own, total = self._metrics, _new_metrics()
         total.methods = own.methods  # who has series of his own keeps them
         for reading in (read(own), *[post.reading for post in self._posts]):
@@ -186,14 +193,31 @@ class Supervisor:
         states = Counter(post.state for post in self._posts)
         total.workers = {state: states[state] for state in State}
         total.last_reload_ok, total.loaded_at = own.last_reload_ok, own.loaded_at
+        total.certificates = own.certificates
         if self._settings is not None:
             total.codec = self._settings.codec
-        return renderer(total)(accept)
+        return total
 
     async def streams(self) -> list[dict[str, Any]]:
         """Describe the exchanges in flight, of every worker that tells them in time."""
         told = await asyncio.gather(*[post.streams() for post in self._posts])
         return [exchange for exchanges in told for exchange in exchanges]
+
+    async def now(self) -> dict[str, Any]:
+        """Tell how all are together, in numbers that are at most a second old."""
+        return tell_now(self._total(), time.time(), self.not_ready(), self._reloads.problems)
+
+    async def look(self, wish: Wish) -> Sight:
+        """Tell what there was to be seen since the last look, and look on as wished."""
+        return together(await asyncio.gather(*[post.look(wish) for post in self._posts]))
+
+    async def timeline(self, key: str) -> dict[str, Any] | None:
+        """Tell all that is known of an exchange; None when it is forgotten."""
+        number, _, theirs = key.partition(".")
+        for post in self._posts:
+            if str(post.number) == number:
+                return await post.timeline(theirs)
+        return None
 
     async def reload(self) -> tuple[str, ...]:
         """Read the configuration again; return what is wrong with it, nothing when it runs."""

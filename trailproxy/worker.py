@@ -62,8 +62,8 @@ class Worker:
             spawn(self._apply(order, came), "apply")
         elif order.verb is Verb.READ:
             self._channel.send(Answer(order.number, reading=self._app.reading()))
-        elif order.verb is Verb.STREAMS:
-            spawn(self._tell_streams(order), "streams")
+        elif order.verb in (Verb.STREAMS, Verb.LOOK, Verb.TIMELINE):
+            spawn(self._tell(order), order.verb)
         elif order.verb is Verb.DRAIN:
             self._drain()
         else:
@@ -98,8 +98,15 @@ class Worker:
         assert self._settings is not None  # the app reads them once, when it starts
         return self._settings
 
-    async def _tell_streams(self, order: Order) -> None:
-        self._channel.send(Answer(order.number, streams=tuple(await self._app.streams())))
+    async def _tell(self, order: Order) -> None:
+        number = order.number
+        if order.verb is Verb.STREAMS:
+            answer = Answer(number, streams=tuple(await self._app.streams()))
+        elif order.verb is Verb.LOOK:
+            answer = Answer(number, sight=await self._app.look(order.wish))
+        else:
+            answer = Answer(number, timeline=await self._app.timeline(order.key))
+        self._channel.send(answer)
 
     def _drain(self) -> None:
         spawn(self._drain_in_turn(), "drain")

@@ -138,6 +138,17 @@ _PROCESS: Final = (
         "the one before, and would not start with the new one.",
     ),
     graph(
+        "Certificates, days left",
+        "d",
+        Query(
+            f"min by (kind, name) ({series('certificate_expiry_timestamp_seconds')} - time())"
+            " / 86400",
+            "{{kind}} {{name}}",
+        ),
+        meaning="Until the certificate of a listener, or ours towards an upstream, ends. A renewed "
+        "file is taken up by itself, unless `watch` is off.",
+    ),
+    graph(
         "Hooks",
         "s",
         *quantiles("hook_seconds", "hook", of=(0.99,)),

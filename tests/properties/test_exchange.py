@@ -4,6 +4,7 @@ Both peers say whatever they may say, in any order, and either may reset or
 leave at any moment. In the end nothing is left over, and every loss has a cause.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from hypothesis import given, settings
@@ -11,7 +12,8 @@ from hypothesis import strategies as st
 
 from tests.support.parts import Data, Head, Reset, Said, Trailers, data, head, request, trailers
 from tests.support.table import Peer, Table
-from trailproxy.core.fault import Cause, ours
+from trailproxy.core.fault import Cause, Side, ours
+from trailproxy.core.gallery import Gallery
 from trailproxy.core.record import Direction, Outcome
 from trailproxy.core.routing import Deadlines
 from trailproxy.wire.errors import ErrorCode
@@ -128,18 +130,36 @@ def _is_faithful(heard: list[Said], voice: Voice) -> None:
 def test_what_ended_arrives_whole_or_its_loss_has_a_cause(
     client_window: int, server_window: int, waits: bool, steps: list[tuple[str, str, int]]
 ) -> None:
-    table = Table(
+    table = _table(client_window, server_window, waits)
+    client, server = _play(table, steps, waits)
+    table.is_clean()
+    _is_told(table, client, server)
+
+
+def _table(client_window: int, server_window: int, waits: bool) -> Table:
+    return Table(
         client_window=client_window,
         server_window=server_window,
         deadlines=DEADLINES,
         connected=not waits,
     )
+
+
+def _play(
+    table: Table,
+    steps: list[tuple[str, str, int]],
+    waits: bool,
+    before: Callable[[int], None] = lambda _: None,
+) -> tuple[Voice, Voice]:
+    """Hold the conversation to its end; `before` is called before each step."""
     voices = {"client": Voice(table.client), "server": Voice(table.server)}
     client, server = voices["client"], voices["server"]
     table.client.holds = table.server.holds = True
     table.client.sid = table.client.codec.open_stream()
+    before(0)
     client.say(request())
     for place, (who, kind, value) in enumerate(steps):
+        before(place + 1)
         if place == 3 and waits and not table.server.core.away:
             table.connect()
         _step(table, voices[who], kind, value)
@@ -151,8 +171,7 @@ def test_what_ended_arrives_whole_or_its_loss_has_a_cause(
     table.advance(200)
     for _ in range(60):
         table.client.grants(1000)  # an answer of ours may have had to wait
-    table.is_clean()
-    _is_told(table, client, server)
+    return client, server
 
 
 def _is_told(table: Table, client: Voice, server: Voice) -> None:
@@ -175,3 +194,46 @@ def _is_told(table: Table, client: Voice, server: Voice) -> None:
         assert came + lost <= 1
         assert came == len(_section(at_client))
         assert came or lost or not _section(server.said) or record.dropped is not None
+
+
+@settings(max_examples=200)
+@given(
+    st.sampled_from([1, 5, 1 << 16]),
+    st.sampled_from([1, 5, 1 << 16]),
+    st.booleans(),
+    STEPS,
+    st.integers(0, 6),
+    st.integers(1, 14),
+)
+def test_looking_on_changes_nothing(
+    client_window: int,
+    server_window: int,
+    waits: bool,
+    steps: list[tuple[str, str, int]],
+    since: int,
+    until: int,
+) -> None:
+    unseen = _table(client_window, server_window, waits)
+    _play(unseen, steps, waits)
+    seen = _table(client_window, server_window, waits)
+    gallery = Gallery(seen.proxy)
+
+    def look(step: int) -> None:
+        if step == since:
+            gallery.open(curious=True)
+        elif step == since + until:
+            gallery.close()
+
+    _play(seen, steps, waits, look)
+    seen.is_clean()
+    assert seen.client.heard == unseen.client.heard
+    assert seen.server.heard == unseen.server.heard
+    assert seen.notes.resets == unseen.notes.resets
+    assert seen.notes.trailer_outcomes == unseen.notes.trailer_outcomes
+    for witness in gallery.ended.values():  # of one exchange, which was seen to its end
+        record, timeline = witness.record, witness.timeline
+        sent = timeline.run(Side.DOWNSTREAM, Direction.SENT)
+        assert sent.octets == record.response_bytes
+        assert timeline.run(Side.UPSTREAM, Direction.RECEIVED).octets >= (
+            0 if record.answered else sent.octets
+        )

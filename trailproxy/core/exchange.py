@@ -14,6 +14,7 @@ from trailproxy.core.books import has_none
 from trailproxy.core.epilogue import announce
 from trailproxy.core.fault import Cause, Fault, Initiator, Side, ours
 from trailproxy.core.grpc import with_timeout
+from trailproxy.core.inspection import Inspection, Inspector
 from trailproxy.core.lane import Lane, Phase
 from trailproxy.core.load_report import read_report, take_report
 from trailproxy.core.message import Request, response_to_relay
@@ -26,7 +27,7 @@ from trailproxy.core.record import (
     Record,
 )
 from trailproxy.core.reply import Reply, last_hop_reply
-from trailproxy.core.routing import DEFAULT_DEADLINES, Deadlines, OnFailure, Route
+from trailproxy.core.routing import DEFAULT_DEADLINES, Deadlines, OnFailure, Route, no_route
 from trailproxy.core.stream import Stream
 from trailproxy.core.summary import sum_up
 from trailproxy.core.tries import Tries
@@ -37,7 +38,6 @@ from trailproxy.wire.fields import Fields
 
 if TYPE_CHECKING:
     from trailproxy.core.connection import Connection
-    from trailproxy.core.inspection import Inspection
     from trailproxy.core.proxy import Front
 
 _UNHURRIED: Final = Watch(Deadlines(response_head=None, idle=None, total=None), 0.0)
@@ -109,8 +109,7 @@ class Exchange(Tenant):
             matrix.answer(self, last_hop_reply(front.proxy.date()))
             return
         if route is None:
-            fault = ours(Cause.NO_ROUTE, "no route takes this request", Side.DOWNSTREAM)
-            matrix.refuse(self, fault)
+            matrix.refuse(self, no_route())
             return
         if route.policy is not None:
             self._inspection = route.policy.inspect(self)
@@ -136,7 +135,7 @@ class Exchange(Tenant):
             self.lease()  # its ids are used up: it will not be chosen again
             return
         self.up = stream
-        stream.owner = self
+        stream.owner = self.request.owner  # we, or who stands in for us
         if self.tries is None:
             stream.feeds = self.response
         else:
@@ -332,6 +331,20 @@ class Exchange(Tenant):
             _let_go(self.up)
         request.release()
         response.release()
+
+    # -- who looks on --------------------------------------------------------------------
+
+    def show_to(self, inspector: Inspector) -> None:
+        """Let somebody look, before all others, at what is still to come."""
+        others = [] if self._inspection is None else self._inspection.inspectors
+        self._inspection = Inspection(self, [inspector, *others])
+
+    def hide_from(self, inspector: Inspector) -> None:
+        """Let somebody who was shown it look no more."""
+        assert self._inspection is not None  # of whoever looks
+        others = [each for each in self._inspection.inspectors if each is not inspector]
+        inspection = Inspection(self, others)
+        self._inspection = inspection if others else None
 
     # -- what others ask -----------------------------------------------------------------
 

@@ -73,25 +73,23 @@ class Inspector:
 class Inspection:
     """The inspectors of one exchange."""
 
-    __slots__ = ("_exchange", "_inspectors")
+    __slots__ = ("_exchange", "inspectors")
 
     def __init__(self, exchange: "Exchange", inspectors: list[Inspector]) -> None:
         self._exchange: Final = exchange
-        self._inspectors: Final = inspectors
+        self.inspectors: Final = inspectors
         wanted: i64 = 0
         for inspector in inspectors:
             wanted |= inspector.interests()
-        if wanted & Interest.REQUEST_DATA:
-            exchange.request.inspection = self
-        if wanted & Interest.RESPONSE_DATA:
-            exchange.response.inspection = self
+        exchange.request.inspection = self if wanted & Interest.REQUEST_DATA else None
+        exchange.response.inspection = self if wanted & Interest.RESPONSE_DATA else None
         exchange.request.adds_end = wanted & Interest.REQUEST_END != 0
         exchange.response.adds_end = wanted & Interest.RESPONSE_END != 0
 
     def begins(self) -> bool:
         """Show the request head; False if that was the end of it."""
         try:
-            for inspector in self._inspectors:
+            for inspector in self.inspectors:
                 inspector.begins()
         except Halt as halt:
             self._exchange.halt(halt.fault, halt.reply)
@@ -101,7 +99,7 @@ class Inspection:
     def response_head(self, head: Fields, end: bool) -> Fields:
         """Return the response head as it should depart; the exchange may be halted."""
         try:
-            for inspector in self._inspectors:
+            for inspector in self.inspectors:
                 head = inspector.response_head(head, end)
         except Halt as halt:
             self._exchange.halt(halt.fault, halt.reply)
@@ -113,7 +111,7 @@ class Inspection:
         direction = REQUEST if request else RESPONSE
         wanted = Interest.REQUEST_DATA if request else Interest.RESPONSE_DATA
         try:
-            for inspector in self._inspectors:
+            for inspector in self.inspectors:
                 if inspector.interests() & wanted:
                     inspector.data(direction, octets)
         except Halt as halt:
@@ -124,7 +122,7 @@ class Inspection:
         record = self._exchange.record
         kept = trailers
         try:
-            for inspector in self._inspectors:
+            for inspector in self.inspectors:
                 kept = inspector.trailers(record, direction, kept)
         except Halt as halt:
             self._exchange.halt_at_trailers(lane, halt.fault, halt.reply)
@@ -135,7 +133,7 @@ class Inspection:
 
     def over(self, record: Record) -> None:
         """Tell everybody that the exchange is over."""
-        for inspector in self._inspectors:
+        for inspector in self.inspectors:
             inspector.over(record)
 
 
@@ -145,6 +143,10 @@ class Policy:
 
     def __init__(self, inspectors: list[Inspector]) -> None:
         self._inspectors: Final = inspectors
+
+    def behind(self, inspector: Inspector) -> "Policy":
+        """Return the same, behind somebody who looks first."""
+        return Policy([inspector, *self._inspectors])
 
     def inspect(self, exchange: "Exchange") -> Inspection:
         """Begin to look at an exchange."""

@@ -227,6 +227,28 @@ def request_to_relay(head: Fields, hop: Hop) -> Fields:
     return Fields(relayed).vouch(Kind.REQUEST)
 
 
+def request_that_came(asked: Request) -> Fields:
+    """Return a head without what this hop has added: as it came, for people to see.
+
+    Of what an earlier hop may have said in the same words, nobody knows who did.
+    """
+    hop, authority = asked.hop, asked.authority
+    ours = {hop.forwarded_for, hop.forwarded_proto, Field(b"x-forwarded-host", authority), _VIA}
+    items = asked.relayed.items
+    if hop.forwarded_for in items:
+        return Fields([field for field in items if field not in ours])
+    us = b", " + hop.forwarded_for.value
+    return Fields(
+        [
+            Field(field.name, field.value.removesuffix(us))
+            if field.token == X_FORWARDED_FOR
+            else field
+            for field in items
+            if field != _VIA
+        ]
+    )
+
+
 def _forwarded_for(head: Fields, hop: Hop) -> Field:
     if head.first(X_FORWARDED_FOR) is None:
         return hop.forwarded_for

@@ -11,6 +11,7 @@ from trailproxy.core.clock import Clock, DateStamp, Pulse
 from trailproxy.core.connection import Connection
 from trailproxy.core.exchange import Exchange
 from trailproxy.core.fault import Cause, Side
+from trailproxy.core.inspection import Inspector
 from trailproxy.core.matrix import expire
 from trailproxy.core.message import Forwarding, Hop, understand
 from trailproxy.core.record import Observer, Tally
@@ -34,7 +35,9 @@ class Proxy:
         clock: Clock,
         date: DateStamp,
     ) -> None:
-        self.router = router
+        self.router = router  # what requests go by
+        self._router = router  # the same, without anybody who looks on
+        self._onlooker: Inspector | None = None
         self.observer: Final = observer
         self.downstream: Final = tallies[Side.DOWNSTREAM]
         self.upstream: Final = tallies[Side.UPSTREAM]
@@ -61,6 +64,19 @@ class Proxy:
             self._hops[key] = hop = Hop(peer, scheme, certificate, forwarding)
         return hop
 
+    def route_by(self, router: Router) -> None:
+        """Let requests go by this router from now on."""
+        self._router = router
+        self.show_to(self._onlooker)
+
+    def show_to(self, onlooker: Inspector | None) -> None:
+        """Let somebody look at the exchanges that begin from now on; None: nobody any more.
+
+        That is another router, so that exchanges cost what they always did when nobody looks.
+        """
+        self._onlooker = onlooker
+        self.router = self._router if onlooker is None else self._router.shown_to(onlooker)
+
     def now(self) -> float:
         """Return the moment, in clock seconds."""
         return self._clock.time()
@@ -85,6 +101,11 @@ class Proxy:
         for exchange in list(self._active):
             exchange.look(now)
         return bool(self._active)
+
+    @property
+    def exchanges(self) -> list[Exchange]:
+        """Those in flight, the oldest first."""
+        return list(self._active)
 
     @property
     def active(self) -> int:

@@ -4,17 +4,18 @@ The authority looks up what its routes ask for; what that is, and how it is foun
 business of `matching`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, final
 
 from mypy_extensions import i64
 
-from trailproxy.core.inspection import Policy
+from trailproxy.core.fault import Cause, Fault, Side, ours
+from trailproxy.core.inspection import Inspector, Policy
 from trailproxy.core.matching import NOWHERE, CombinePatterns, FindPatterns, Paths, Wanted
 from trailproxy.core.record import REQUEST, Direction
 from trailproxy.core.retry import RetryPolicy
 from trailproxy.core.trailers import GENEROUS, TrailerLimits
-from trailproxy.core.upstream import Upstream
+from trailproxy.core.upstream import Tenant, Upstream
 
 if TYPE_CHECKING:
     from trailproxy.core.message import Request
@@ -103,19 +104,51 @@ class Route:
         self.wanted: Final = wanted
         self.deadlines: Final = deadlines
         handling = handling or Handling()
+        self._handling: Final = handling
         self.on_failure: Final[i64] = handling.on_failure
         self.policy: Final = handling.policy
         self.retry: Final = handling.retry
         self._request_limits: Final = handling.request_limits
         self._response_limits: Final = handling.response_limits
 
+    def shown_to(self, inspector: Inspector) -> "Route":
+        """Return the same route, with somebody who looks at each of its exchanges first."""
+        policy = self.policy or Policy([])
+        return Route(
+            name=self.name,
+            share=self.share,
+            wanted=self.wanted,
+            deadlines=self.deadlines,
+            handling=replace(self._handling, policy=policy.behind(inspector)),
+        )
+
     def limits_of(self, direction: Direction) -> TrailerLimits:
         """Return how large the trailers of a message may be."""
         return self._request_limits if direction is REQUEST else self._response_limits
 
 
+def no_route() -> Fault:
+    """Return what is wrong with a request that no route takes."""
+    return ours(Cause.NO_ROUTE, "no route takes this request", Side.DOWNSTREAM)
+
+
 def _no_patterns(patterns: list[str]) -> FindPatterns:
     raise NotImplementedError(f"nobody can look {patterns} up")
+
+
+@final
+class Nowhere(Upstream):
+    """Where a request goes that no route takes, when it has to go somewhere to be looked at."""
+
+    def __init__(self) -> None:
+        self.name = ""
+
+    def lease(self, tenant: Tenant) -> None:
+        """Refuse."""
+        tenant.lease_failed(no_route())
+
+    def cancel(self, tenant: Tenant) -> None:
+        """Nobody waits."""
 
 
 @final
@@ -126,6 +159,7 @@ class Router:
         self,
         routes: tuple[Route, ...],
         combine: CombinePatterns = _no_patterns,
+        otherwise: Route | None = None,
         *,
         takes_dot_segments: bool = False,
     ) -> None:
@@ -134,10 +168,13 @@ class Router:
         Args:
             routes: first match wins.
             combine: is asked where routes have patterns.
+            otherwise: what takes a request that none of them takes.
             takes_dot_segments: routes judge paths that lead out of what they ask for (`target`).
         """
         self.routes: Final = routes
         self.takes_dot_segments: Final = takes_dot_segments
+        self._combine: Final = combine
+        self._otherwise: Final = otherwise
         self._everywhere: Final = Paths()  # without an authority
         self._hosts: Final[dict[bytes, Paths]] = {}
         self._parents: Final[dict[bytes, Paths]] = {}  # *.example.com as .example.com
@@ -155,7 +192,7 @@ class Router:
         return self._hosts.setdefault(authority, Paths())
 
     def match(self, asked: "Request") -> Route | None:
-        """Return the first route that takes the request, or None."""
+        """Return the first route that takes the request, or else what was given for that."""
         best = self._everywhere.find(NOWHERE, asked)
         if self._hosts or self._parents:
             authority = asked.authority.lower()
@@ -163,7 +200,18 @@ class Router:
             host = authority.rpartition(b":")[0]
             if host:
                 best = self._find_under(host, best, asked)
-        return None if best == NOWHERE else self.routes[best]
+        return self._otherwise if best == NOWHERE else self.routes[best]
+
+    def shown_to(self, inspector: Inspector) -> "Router":
+        """Return the same router, with somebody who looks at each exchange first."""
+        routes = tuple([route.shown_to(inspector) for route in self.routes])
+        nowhere = Route(name="", share=Share([(Nowhere(), 1)]))
+        return Router(
+            routes,
+            self._combine,
+            nowhere.shown_to(inspector),
+            takes_dot_segments=self.takes_dot_segments,
+        )
 
     def _find_under(self, authority: bytes, best: i64, asked: "Request") -> i64:
         exact = self._hosts.get(authority)

@@ -17,7 +17,11 @@ from typing import Any, Final, Protocol
 import msgspec
 from aiohttp import web
 
+from trailproxy.ops.capture import TapOrder
+from trailproxy.ops.feed import Feed, Viewer
+from trailproxy.ops.front import front
 from trailproxy.ops.gate import Gate
+from trailproxy.ops.sight import Sight, Wish
 
 log = logging.getLogger("trailproxy.admin")
 
@@ -25,7 +29,10 @@ _MAX_BODY: Final = 16 * 1024  # octets; no page here asks for a body
 _KEEPALIVE_S: Final = 75.0  # longer than a scrape interval
 _HANDSHAKE_S: Final = 10.0
 _SHUTDOWN_S: Final = 1.0  # for answers under way when the listener stops
-_OPEN: Final = frozenset({"/healthz", "/readyz"})  # to probes, which have no secrets
+# to probes, which have no secrets; and the page, which holds none and asks for them
+_OPEN: Final = frozenset({"/", "/healthz", "/readyz"})
+_PATIENCE_S: Final = 30.0  # with who looks on, and takes nothing of what he is told
+_UNSENT: Final = 64 * 1024  # octets in his socket; what is newer waits, and is made of the latest
 
 _INDEX: Final = """\
 trailproxy admin
@@ -35,6 +42,11 @@ GET  /healthz   200: the process lives
 GET  /readyz    200: it takes requests; 503: it does not, and why
 GET  /config    the running configuration, secrets masked
 GET  /streams   exchanges in flight
+POST /live      what is going on, as server-sent events; a browser shows it at /
+GET  /live/KEY  the timeline of one exchange
+POST /tap       begin a capture, as the JSON in the body says; 409: there is one
+DELETE /tap     end it
+GET  /tap/ID    what it has caught, as HAR
 POST /reload    read the configuration again; 422: what is wrong with it
 POST /drain     finish what is in flight, take nothing new, end
 """
@@ -44,6 +56,8 @@ _WRONG_TOKEN: Final = f'{_CHALLENGE}, error="invalid_token"'
 
 # A name can be rebound by whoever owns it; an address and localhost cannot.
 _OWN_HOST: Final = re.compile(r"(localhost|[0-9.]+|\[[0-9a-f:.]+\])(:[0-9]+)?", re.IGNORECASE)
+
+_LOOKS: Final = frozenset({"GET", "HEAD"})  # all other methods are orders
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -67,6 +81,18 @@ class Backstage(Protocol):
         """Describe the exchanges in flight."""
         ...
 
+    async def now(self) -> dict[str, Any]:
+        """Tell how the proxy is, in numbers."""
+        ...
+
+    async def look(self, wish: Wish) -> Sight:
+        """Tell what there was to be seen since the last look, and look on as wished."""
+        ...
+
+    async def timeline(self, key: str) -> dict[str, Any] | None:
+        """Tell all that is known of an exchange; None when it is forgotten."""
+        ...
+
     async def reload(self) -> tuple[str, ...]:
         """Read the configuration again; return what is wrong with it, nothing when it runs."""
         ...
@@ -83,6 +109,7 @@ class Admin:
         """Build it, without listening yet."""
         self._backstage = backstage
         self._gate = Gate()
+        self._feed = Feed(backstage)
         self._runner: web.AppRunner | None = None
         self._server: asyncio.AbstractServer | None = None
 
@@ -118,18 +145,25 @@ class Admin:
             self._server.close()
             self._server = None
         runner, self._runner = self._runner, None
+        await self._feed.close()
         if runner is not None:
             await runner.cleanup()
 
     def _app(self) -> web.Application:
         middlewares = [_contain, self._admit, _guard]
         app = web.Application(middlewares=middlewares, client_max_size=_MAX_BODY)
+        app.on_response_prepare.append(_harden)
         app.router.add_get("/", self._index)
         app.router.add_get("/metrics", self._page)
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/readyz", self._readyz)
         app.router.add_get("/config", self._config)
         app.router.add_get("/streams", self._streams)
+        app.router.add_post("/live", self._live)
+        app.router.add_get("/live/{key}", self._timeline)
+        app.router.add_post("/tap", self._tap)
+        app.router.add_delete("/tap", self._stop_tap)
+        app.router.add_get("/tap/{id}", self._caught)
         app.router.add_post("/reload", self._reload)
         app.router.add_post("/drain", self._drain)
         return app
@@ -150,8 +184,12 @@ class Admin:
                 )
         return await handler(request)
 
-    async def _index(self, _request: web.Request) -> web.Response:
-        return web.Response(text=_INDEX)
+    async def _index(self, request: web.Request) -> web.Response:
+        if "text/html" not in request.headers.get("Accept", ""):
+            return web.Response(text=_INDEX, headers={"Vary": "Accept"})
+        html, headers = front()
+        headers = {**headers, "Vary": "Accept", "Content-Type": "text/html; charset=utf-8"}
+        return web.Response(body=html, headers=headers)
 
     async def _page(self, request: web.Request) -> web.Response:
         accept = ", ".join(request.headers.getall("Accept", []))
@@ -173,6 +211,43 @@ class Admin:
     async def _streams(self, _request: web.Request) -> web.Response:
         return _json(await self._backstage.streams())
 
+    async def _live(self, request: web.Request) -> web.StreamResponse:
+        viewer = self._feed.admit()
+        if viewer is None:
+            raise web.HTTPServiceUnavailable(reason="Too many look on already")
+        try:
+            return await _tell(request, viewer)
+        finally:
+            self._feed.dismiss(viewer)
+
+    async def _timeline(self, request: web.Request) -> web.Response:
+        timeline = await self._backstage.timeline(request.match_info["key"])
+        if timeline is None:
+            raise web.HTTPNotFound(reason="No such exchange is remembered")
+        return _json(timeline)
+
+    async def _tap(self, request: web.Request) -> web.Response:
+        try:
+            order = msgspec.json.decode(await request.read() or b"{}", type=TapOrder)
+        except msgspec.MsgspecError as error:
+            return _json({"error": str(error)}, status=422)
+        state = self._feed.tap(order)
+        if state is None:
+            raise web.HTTPConflict(reason="There is a tap already")
+        return _json(state, status=201)
+
+    async def _stop_tap(self, _request: web.Request) -> web.Response:
+        state = self._feed.stop_tap()
+        if state is None:
+            raise web.HTTPNotFound(reason="There is no tap")
+        return _json(state)
+
+    async def _caught(self, request: web.Request) -> web.Response:
+        caught = self._feed.caught(request.match_info["id"])
+        if caught is None:
+            raise web.HTTPNotFound(reason="There is no such capture, or no more")
+        return web.Response(body=caught, content_type="application/json")
+
     async def _reload(self, _request: web.Request) -> web.Response:
         problems = await self._backstage.reload()
         if not problems:
@@ -183,6 +258,30 @@ class Admin:
     async def _drain(self, _request: web.Request) -> web.Response:
         self._backstage.drain()
         return _json({"draining": True}, status=202)
+
+
+async def _tell(request: web.Request, viewer: Viewer) -> web.StreamResponse:
+    """Tell somebody what there is to be seen, until he leaves or takes nothing any more."""
+    response = web.StreamResponse(headers={"Cache-Control": "no-store"})
+    response.content_type = "text/event-stream"
+    await response.prepare(request)
+    transport = request.transport
+    if transport is None:  # he has left by now
+        return response
+    transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _UNSENT)
+    try:
+        while events := await viewer.take():
+            async with asyncio.timeout(_PATIENCE_S):
+                await response.write(events)
+    except (ConnectionError, TimeoutError):
+        transport.abort()
+    return response
+
+
+async def _harden(_request: web.Request, response: web.StreamResponse) -> None:
+    """Let browsers take an answer for what it says it is, and give it to no other site."""
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["Cross-Origin-Resource-Policy"] = "same-origin"
 
 
 @web.middleware
@@ -209,10 +308,12 @@ async def _guard(request: web.Request, handler: _Handler) -> web.StreamResponse:
     Any page an operator visits can make the browser POST to loopback, where this
     listener usually is, and browsers cannot send a POST without Origin. One of
     another host is such a page. One of the same host may still be a stranger whose
-    name was rebound to our address, so the host must be one that cannot be.
+    name was rebound to our address, so the host must be one that cannot be. To look on
+    is an order too: the proxy works for it. What it leads to is found by names that
+    nobody guesses.
     """
     origin = request.headers.get("Origin")
-    if request.method == "POST" and origin is not None:
+    if request.method not in _LOOKS and origin is not None:
         _, _, site = origin.partition("://")
         if site != request.host or _OWN_HOST.fullmatch(site) is None:
             raise web.HTTPForbidden(reason="Orders from web pages are refused")

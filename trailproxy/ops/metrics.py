@@ -15,6 +15,7 @@ from trailproxy.core.fault import Cause, Initiator, Refusal, Side
 from trailproxy.core.record import Direction, Progress, Record, Tally
 from trailproxy.ops.access_line import grpc_name, route_name
 from trailproxy.ops.access_log import AccessLog
+from trailproxy.ops.drops import Drops
 from trailproxy.ops.families import METHOD, Counts, Gauges, Histogram, MethodNames, Totals
 from trailproxy.ops.meters import Meters
 from trailproxy.wire.errors import code_name
@@ -29,6 +30,8 @@ class Metrics:
         lost_lines: what logs that are closed, and those of other processes, have lost.
         workers: how many there are in each state; empty in a process that serves alone.
         loaded_at: when the running configuration was loaded, in seconds since 1970.
+        certificates: when ours end, in seconds since 1970, by whose they are and its name.
+        drops: the exchanges that were dropped last.
     """
 
     def __init__(
@@ -46,6 +49,8 @@ class Metrics:
         self.log = log
         self.lost_lines = 0
         self.methods = MethodNames()
+        self.certificates: dict[tuple[str, str], float] = {}
+        self.drops = Drops()
         # set by the supervisor
         self.workers: dict[str, int] = {}
         self.active_elsewhere = 0
@@ -160,14 +165,7 @@ class Metrics:
         self.restarts = Counts(
             "worker_restarts_total", (), "Times a worker that had ended was started again."
         )
-        # written by reloaded
-        self.reloads = Counts(
-            "config_reloads_total",
-            ("outcome",),
-            "Attempts to load the configuration again, by outcome (ok, failed).",
-        )
-        self.reloads[("ok",)] = self.reloads[("failed",)] = 0
-        self.last_reload_ok = True
+        self._count_reloads()
         self.loaded_at = loaded_at
 
     def _count_connections(self) -> None:
@@ -213,6 +211,16 @@ class Metrics:
             "Load reports of endpoints: read, incomplete (without a utilization or without "
             "rps_fractional), or malformed.",
         )
+
+    def _count_reloads(self) -> None:
+        # written by reloaded
+        self.reloads = Counts(
+            "config_reloads_total",
+            ("outcome",),
+            "Attempts to load the configuration again, by outcome (ok, failed).",
+        )
+        self.reloads[("ok",)] = self.reloads[("failed",)] = 0
+        self.last_reload_ok = True
 
     @property
     def log(self) -> AccessLog | None:
@@ -267,6 +275,7 @@ class Metrics:
         """Note an exchange that did not end cleanly."""
         side, cause = record.dropped_side or "none", record.dropped or Cause.INTERNAL
         self.dropped[side, cause, route_name(record.route)] += 1
+        self.drops.keep(record)
 
     def trailers_dropped(self, direction: Direction, cause: Cause) -> None:
         """Note why a trailer section was dropped."""

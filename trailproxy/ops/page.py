@@ -83,6 +83,15 @@ class Collector(CollectorBase):
             "When the running configuration was loaded, in seconds since 1970.",
             metrics.loaded_at,
         )
+        certificates = GaugeMetricFamily(
+            "trailproxy_certificate_expiry_timestamp_seconds",
+            "When the certificate of a listener, or ours towards an upstream, ends, in seconds "
+            "since 1970; of a chain, the first that does.",
+            labels=("kind", "name"),
+        )
+        for whose, end in metrics.certificates.items():
+            certificates.add_metric(whose, end)
+        yield certificates
         yield CounterMetricFamily(
             "trailproxy_access_log_lost_lines_total",
             "Access log lines that could not be kept or written.",

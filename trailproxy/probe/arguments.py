@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--insecure", action="store_true", help="trust every certificate")
     parser.add_argument(
         "--timeout",
-        type=_seconds,
+        type=seconds,
         default=_DEFAULT_TIMEOUT_S,
         metavar="SECONDS",
         help="for each case (default: 5)",
@@ -43,8 +43,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     serve.add_argument("--private-key", metavar="FILE", help="PEM file: its key")
 
 
-def _seconds(text: str) -> float:
-    seconds = float(text)
-    if not 0 < seconds <= 3600:
+def seconds(text: str) -> float:
+    """Read a time limit.
+
+    Raises:
+        ValueError: it is none, or longer than an hour.
+    """
+    limit = float(text)
+    if not 0 < limit <= 3600:
         raise ValueError(text)
-    return seconds
+    return limit

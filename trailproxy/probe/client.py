@@ -8,6 +8,7 @@ from typing import Final, final
 from urllib.parse import urlsplit
 
 from trailproxy.core.address import Address, parse_address
+from trailproxy.net.tls import client_context
 from trailproxy.probe.message import Message
 from trailproxy.probe.peer import GoneError, Peer
 from trailproxy.probe.script import CASE, body
@@ -91,6 +92,22 @@ class Way:
     address: Address
     tls: ssl.SSLContext | None  # None: in the clear, with prior knowledge
     server_name: str  # for TLS
+
+    @classmethod
+    def to(cls, name: str, hop: Target, target: Target, *, ca: str | None, insecure: bool) -> "Way":
+        """Return the way to a hop, which stands in for the target.
+
+        Raises:
+            TLSError: the CA file cannot be used.
+        """
+        context = None
+        if hop.scheme == "https":
+            context = client_context(ca, None, None)
+            if insecure:
+                context.check_hostname = False
+                context.verify_mode = ssl.CERT_NONE
+        # its certificate must be for the target's name
+        return cls(name, hop.address, context, target.host)
 
 
 @final

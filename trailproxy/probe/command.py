@@ -3,13 +3,12 @@
 import argparse
 import asyncio
 import signal
-import ssl
 import sys
 from dataclasses import replace
 from typing import Final
 
 from trailproxy.core.address import parse_address
-from trailproxy.net.tls import TLSError, client_context, server_context
+from trailproxy.net.tls import TLSError, server_context
 from trailproxy.probe import report
 from trailproxy.probe.client import Target, Way
 from trailproxy.probe.inquiry import inquire
@@ -38,25 +37,15 @@ async def _probe(arguments: argparse.Namespace) -> int:
     named = target
     if arguments.authority is not None:
         named = replace(target, authority=arguments.authority)
-    ways = [_way("direct", target, named, arguments)]
-    ways += [_way(url, Target.of(url), named, arguments) for url in arguments.via]
+    trust = {"ca": arguments.ca, "insecure": arguments.insecure}
+    ways = [Way.to("direct", target, named, **trust)]
+    ways += [Way.to(url, Target.of(url), named, **trust) for url in arguments.via]
     columns = await inquire(named, ways, grpc=arguments.grpc, timeout_s=arguments.timeout)
     if arguments.json:
         sys.stdout.write(report.as_json(arguments.url, columns) + "\n")
     else:
         report.print_table(columns)
     return report.status(columns)
-
-
-def _way(name: str, hop: Target, target: Target, arguments: argparse.Namespace) -> Way:
-    context = None
-    if hop.scheme == "https":
-        context = client_context(arguments.ca, None, None)
-        if arguments.insecure:
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
-    # whoever is asked stands in for the target: its certificate must be for the target's name
-    return Way(name, hop.address, context, target.host)
 
 
 async def _serve(arguments: argparse.Namespace) -> int:
