@@ -147,6 +147,23 @@ def test_of_those_that_are_over_the_last_are_remembered(
     assert gallery.missed == 1  # of three, one was forgotten before anybody was told
 
 
+def test_what_is_remembered_has_a_weight(
+    table: Table, gallery: Gallery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "MOST_WEIGHT", 4000)
+    gallery.open(curious=True)
+    for _ in range(5):
+        table.client.opens(request(end=True, x_large="x" * 1000))
+        table.server.says(head(200, end=True))
+    assert len(gallery.ended) == 2
+    assert gallery.missed == 3
+    table.client.opens(request(end=True, x_large="x" * 5000))
+    table.server.says(head(200, end=True))
+    assert gallery.ended == {}
+    exchange(table)
+    assert len(gallery.ended) == 1
+
+
 def test_who_began_before_anybody_looked_comes_by_and_by(
     table: Table, gallery: Gallery, monkeypatch: pytest.MonkeyPatch
 ) -> None:

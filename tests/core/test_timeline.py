@@ -2,7 +2,16 @@
 
 from trailproxy.core.fault import Side
 from trailproxy.core.record import Direction
-from trailproxy.core.timeline import CHUNKS, FIELD_OCTETS, MARKS, Kind, Part, Timeline, fitting
+from trailproxy.core.timeline import (
+    ALL_OCTETS,
+    CHUNKS,
+    FIELD_OCTETS,
+    MARKS,
+    Kind,
+    Part,
+    Timeline,
+    fitting,
+)
 from trailproxy.wire.field import Field
 from trailproxy.wire.fields import Fields
 
@@ -68,6 +77,17 @@ def test_of_a_field_list_what_fits_is_kept() -> None:
     assert cut.value == b"x" * 256 + b"..."
     assert cut.never_indexed
     assert kept.left_out == 1
+
+
+def test_all_field_lists_together_have_a_bound() -> None:
+    large = Fields([Field(b"a" * 32, b"x" * 192) for _ in range(14)])
+    timeline = Timeline()
+    for second in range(10):
+        timeline.mark(part(float(second), Kind.INTERIM, fields=large))
+    kept = [each.fields for each in timeline.parts() if each.fields is not None]
+    assert ALL_OCTETS - 300 < sum(fields.size for fields in kept) <= ALL_OCTETS
+    assert [len(fields) for fields in kept[-3:]] == [0, 0, 0]
+    assert timeline.parts()[-1].left_out == 14
 
 
 def test_fields_too_many_are_counted() -> None:

@@ -239,6 +239,17 @@ def test_every_attempt_is_told() -> None:
     table.is_clean()
 
 
+def test_what_was_kept_for_another_attempt_is_paid_for_at_the_end() -> None:
+    table = Watched(handling=Handling(retry=RetryPolicy(statuses=frozenset({503}))))
+    table.client.opens(request(), data(b"ask", end=True))
+    table.client.says(reset())
+    assert told(table.witness)[-2:] == [
+        (CAME, "reset", Cause.CLIENT_RESET),
+        (WENT, "reset", Cause.CLIENT_RESET),
+    ]
+    table.is_clean()
+
+
 def test_a_policy_that_adds_trailers_works_as_before() -> None:
     table = Watched(handling=Handling(policy=Policy([ServerTiming()])))
     table.client.opens(request(end=True))

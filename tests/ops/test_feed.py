@@ -225,19 +225,20 @@ async def test_a_tap_alone_wants_no_rows(feed: Feed, scene: Scene) -> None:
 
 async def test_a_tap_ends_when_its_time_is_over(feed: Feed, scene: Scene) -> None:
     capture = Capture(TapOrder(seconds=5), now=100.0)
-    assert not capture.add([{"n": 1}], 104.0)
+    assert not capture.add([{"n": 1}], 2, 104.0)
     assert capture.state(104.0)["seconds_left"] == 1.0
-    assert capture.add([], 105.0)
-    assert not capture.add([{"n": 2}], 106.0)
+    assert capture.add([], 0, 105.0)
+    assert not capture.add([{"n": 2}], 0, 106.0)
     state = capture.state(106.0)
     assert (state["caught"], state["ended"], state["seconds_left"]) == (1, "time", 0.0)
+    assert state["lost"] == 2
 
 
 def test_a_capture_has_a_size(monkeypatch: pytest.MonkeyPatch) -> None:
     assert MOST_OCTETS == 16 * 1024 * 1024
     monkeypatch.setattr("trailproxy.ops.capture.MOST_OCTETS", 30)
     capture = Capture(TapOrder(), now=0.0)
-    assert capture.add([{"text": "12345"}, {"text": "12345"}], 1.0)
+    assert capture.add([{"text": "12345"}, {"text": "12345"}], 0, 1.0)
     state = capture.state(1.0)
     assert (state["caught"], state["octets"], state["ended"]) == (1, 16, "size")
 
@@ -299,6 +300,7 @@ def test_what_workers_see_is_told_together() -> None:
         flying=("k",),
         missed=1,
         entries=({"n": 1},),
+        lost_entries=4,
         places=(Place("app", "a:1", "connected", 2, 3), Place("app", "a:2", "idle", 0, 0)),
     ).seen_by(1)
     two = Sight(
@@ -307,6 +309,6 @@ def test_what_workers_see_is_told_together() -> None:
     both = together([one, two])
     assert [(each.key, each.worker) for each in both.rows] == [("1.k", 1), ("2.k", 2)]
     assert both.flying == ("1.k", "2.k")
-    assert both.missed == 3
+    assert (both.missed, both.lost_entries) == (3, 4)
     assert both.entries == ({"n": 1, "_worker": 1},)
     assert both.places == (Place("app", "a:1", "sick", 3, 4), Place("app", "a:2", "idle", 0, 0))

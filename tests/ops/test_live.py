@@ -342,6 +342,21 @@ def test_bodies_have_a_bound_together(scene: Scene, monkeypatch: pytest.MonkeyPa
     assert third["_whole"]  # those that were fetched have made room
 
 
+def test_heads_and_trailers_that_wait_have_a_bound_together(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trailproxy.ops.tap._WEIGHT", 2000)
+    scene.look(tapped())
+    for _ in range(5):
+        scene.exchange(x_large="x" * 500)
+    sight = scene.look(tapped())
+    assert 0 < len(sight.entries) < 5
+    assert len(sight.entries) + sight.lost_entries == 5
+    scene.exchange()
+    sight = scene.look(tapped())
+    assert (len(sight.entries), sight.lost_entries) == (1, 0)
+
+
 def test_what_is_not_meant_gives_its_room_back(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:

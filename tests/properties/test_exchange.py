@@ -12,10 +12,14 @@ from hypothesis import strategies as st
 
 from tests.support.parts import Data, Head, Reset, Said, Trailers, data, head, request, trailers
 from tests.support.table import Peer, Table
+from trailproxy.core.digest import DigestCheck, DigestMaker
 from trailproxy.core.fault import Cause, Side, ours
 from trailproxy.core.gallery import Gallery
+from trailproxy.core.inspection import Policy
 from trailproxy.core.record import Direction, Outcome
-from trailproxy.core.routing import Deadlines
+from trailproxy.core.retry import RetryPolicy
+from trailproxy.core.routing import Deadlines, Handling
+from trailproxy.core.timing import ServerTiming
 from trailproxy.wire.errors import ErrorCode
 
 DEADLINES = Deadlines(response_head=20.0, idle=20.0, total=100.0)
@@ -136,11 +140,14 @@ def test_what_ended_arrives_whole_or_its_loss_has_a_cause(
     _is_told(table, client, server)
 
 
-def _table(client_window: int, server_window: int, waits: bool) -> Table:
+def _table(
+    client_window: int, server_window: int, waits: bool, handling: Handling | None = None
+) -> Table:
     return Table(
         client_window=client_window,
         server_window=server_window,
         deadlines=DEADLINES,
+        handling=handling,
         connected=not waits,
     )
 
@@ -196,11 +203,21 @@ def _is_told(table: Table, client: Voice, server: Voice) -> None:
         assert came or lost or not _section(server.said) or record.dropped is not None
 
 
-@settings(max_examples=200)
+def _retries() -> Handling:
+    causes = frozenset({Cause.UPSTREAM_RESET, Cause.UPSTREAM_GONE})
+    return Handling(retry=RetryPolicy(causes=causes, attempts=3, backoff_s=0.0))
+
+
+def _adds() -> Handling:
+    return Handling(policy=Policy([DigestCheck(resets=True), DigestMaker(), ServerTiming()]))
+
+
+@settings(max_examples=150)
 @given(
     st.sampled_from([1, 5, 1 << 16]),
     st.sampled_from([1, 5, 1 << 16]),
     st.booleans(),
+    st.sampled_from([Handling, _retries, _adds]),
     STEPS,
     st.integers(0, 6),
     st.integers(1, 14),
@@ -209,13 +226,14 @@ def test_looking_on_changes_nothing(
     client_window: int,
     server_window: int,
     waits: bool,
+    handling: Callable[[], Handling],
     steps: list[tuple[str, str, int]],
     since: int,
     until: int,
 ) -> None:
-    unseen = _table(client_window, server_window, waits)
+    unseen = _table(client_window, server_window, waits, handling())
     _play(unseen, steps, waits)
-    seen = _table(client_window, server_window, waits)
+    seen = _table(client_window, server_window, waits, handling())
     gallery = Gallery(seen.proxy)
 
     def look(step: int) -> None:

@@ -21,6 +21,8 @@ MOST_FLYING: Final = 400
 """How many exchanges in flight have a witness at once; a new one takes the place of the oldest."""
 MOST_ENDED: Final = 400
 """How many that are over are remembered."""
+MOST_WEIGHT: Final = 8 * 1024 * 1024
+"""How many octets of field lists the records of those may hold together."""
 MOST_A_SECOND: Final = 200
 """How many that begin get a witness in a second; each costs 0.2 ms, so it is 4 % of a CPU."""
 AT_ONCE: Final = 50
@@ -67,6 +69,7 @@ class Gallery(Inspector):
         self._earlier: list[Exchange] = []  # had begun before anybody looked
         self._token = ""  # of this time: keys are not to be guessed
         self._numbers: Final = count(1)
+        self._weight = 0  # of those that are over
         self._second = 0.0  # when it began, in clock seconds
         self._lately = 0  # how many got a witness in it
 
@@ -106,6 +109,7 @@ class Gallery(Inspector):
                 witness.leave()
         self.ended.clear()
         self.fresh.clear()
+        self._weight = 0
         self._earlier = []
         self.missed = 0
 
@@ -166,7 +170,8 @@ class Gallery(Inspector):
         if not self._curious:
             return
         self.ended[key] = self.fresh[key] = witness
-        if len(self.ended) > MOST_ENDED:
+        self._weight += witness.record.weight
+        while len(self.ended) > MOST_ENDED or self._weight > MOST_WEIGHT:
             oldest = next(iter(self.ended))
-            del self.ended[oldest]
+            self._weight -= self.ended.pop(oldest).record.weight
             self.missed += self.fresh.pop(oldest, None) is not None

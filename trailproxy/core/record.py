@@ -188,6 +188,17 @@ class Record:
         return 0 if section is None or not self.response_trailers else section.size
 
     @property
+    def weight(self) -> int:
+        """Octets of all field lists it holds (RFC 9113 section 6.5.2)."""
+        lists = (
+            self.asked.relayed,
+            self.response_head,
+            self.request_section,
+            self.response_section,
+        )
+        return sum([int(fields.size) for fields in lists if fields is not None])
+
+    @property
     def duration(self) -> float:
         """Seconds from the request head to the end of both lanes."""
         return self.ended - self.began

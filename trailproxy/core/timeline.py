@@ -23,6 +23,8 @@ MARKS: Final = 64
 """How many parts are kept that are no chunks: interim heads and attempts may be many."""
 FIELD_OCTETS: Final = 4096
 """How much is kept of a field list, as RFC 9113 section 6.5.2 counts."""
+ALL_OCTETS: Final = 16 * 1024
+"""The same for all field lists of a timeline."""
 _VALUE_OCTETS: Final = 512  # of one field, in a list that does not fit
 
 
@@ -117,6 +119,7 @@ class Timeline:
             (side, way): Run() for side in Side for way in (Direction.RECEIVED, Direction.SENT)
         }
         self._places: Final = count()
+        self._room = ALL_OCTETS
 
     def mark(self, part: Part) -> None:
         """Note a part that is no chunk; of its fields, what fits."""
@@ -124,7 +127,8 @@ class Timeline:
             self.left_out += 1
             return
         if part.fields is not None:
-            part.fields, part.left_out = fitting(part.fields, FIELD_OCTETS)
+            part.fields, part.left_out = fitting(part.fields, min(FIELD_OCTETS, self._room))
+            self._room -= int(part.fields.size)
         part.place = next(self._places)
         self._marks.append(part)
 

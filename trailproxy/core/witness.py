@@ -227,8 +227,10 @@ class Witness(Inspector):
         """Note the octets that have departed since the last time.
 
         Those of a request that may have to depart again are paid for late: they are noted
-        when their attempt counts.
+        when their attempt counts, or not at all.
         """
+        if self.exchange is None:
+            return
         now = self._now()
         self._catch_up(now)
         direction = self._direction(lane)

@@ -50,16 +50,24 @@ class Capture:
         self._until: Final = now + order.seconds
         self._entries: Final[list[msgspec.Raw]] = []
         self._octets = 0
+        self._lost = 0
 
     def wish(self) -> Tapped:
         """Return what it still takes."""
         order = self._order
         return Tapped(self.id, order.only, order.body_octets, order.exchanges - len(self._entries))
 
-    def add(self, entries: Iterable[dict[str, Any]], now: float) -> bool:
-        """Take what was caught up to `now`, by the loop's time; True if that ended it."""
+    def add(self, entries: Iterable[dict[str, Any]], lost: int, now: float) -> bool:
+        """Take what was caught up to `now`, by the loop's time; True if that ended it.
+
+        Args:
+            entries: of the archive.
+            lost: how many more were wanted, and could not be kept.
+            now: the loop's time.
+        """
         if self.ended:
             return False
+        self._lost += lost
         for raw in map(msgspec.json.encode, entries):
             if len(self._entries) >= self._order.exchanges:
                 break
@@ -90,6 +98,7 @@ class Capture:
             "exchanges": order.exchanges,
             "caught": len(self._entries),
             "octets": self._octets,
+            "lost": self._lost,
             "ended": self.ended,
         }
 

@@ -24,13 +24,7 @@ class Drops:
 
     def keep(self, record: Record) -> None:
         """Keep one that is over."""
-        lists = (
-            record.asked.relayed,
-            record.response_head,
-            record.request_section,
-            record.response_section,
-        )
-        if sum(fields.size for fields in lists if fields is not None) <= _MOST_OCTETS:
+        if record.weight <= _MOST_OCTETS:
             self._kept.append((next(self._numbers), record))
 
     def since(self, number: int) -> list[tuple[int, Record]]:

@@ -224,7 +224,7 @@ class Feed:
         sight = await self._scene.look(wish)
         capture = self._capture
         if capture is not None and wish.tap is not None and wish.tap.id == capture.id:
-            if capture.add(sight.entries, self._now()):
+            if capture.add(sight.entries, sight.lost_entries, self._now()):
                 self._keep_for_a_while(capture)
             self._tell_tap()
         self._take_rows(sight)

@@ -53,12 +53,12 @@ class Live:
         self._set_tap(wish.tap)
         self._gallery.open(curious=wish.streams)
         dated = self._dated()
-        entries = () if self._tap is None else self._tap.fetch(dated)
+        entries, lost = self._fetch(dated)
         if not wish.streams:
-            return Sight(entries=entries)
+            return Sight(entries=entries, lost_entries=lost)
         rows = (*self._rows_of_drops(dated), *self._rows_in_flight(dated), *self._rows_over(dated))
         missed, self._gallery.missed = self._gallery.missed, 0
-        return Sight(rows, tuple(self._gallery.flying), missed, entries)
+        return Sight(rows, tuple(self._gallery.flying), missed, entries, lost)
 
     def tick(self) -> None:
         """A second has passed."""
@@ -89,6 +89,14 @@ class Live:
         else:
             self._tap.renew(wish)
         self._gallery.net = self._tap
+
+    def _fetch(self, dated: Dated) -> tuple[tuple[dict[str, Any], ...], int]:
+        """Return what the tap has caught, and how many it could not keep."""
+        tap = self._tap
+        if tap is None:
+            return (), 0
+        lost, tap.lost = tap.lost, 0
+        return tap.fetch(dated), lost
 
     def _dated(self) -> Dated:
         behind = self._wall() - self._proxy.now()

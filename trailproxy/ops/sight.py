@@ -133,6 +133,7 @@ class Sight(msgspec.Struct, frozen=True, omit_defaults=True):
     flying: tuple[str, ...] = ()  # keys of all that are in flight
     missed: int = 0  # exchanges that are not, and will not be, among the rows
     entries: tuple[dict[str, Any], ...] = ()  # what the tap has caught
+    lost_entries: int = 0  # what it wanted, and could not keep
     places: tuple[Place, ...] = ()
 
     def seen_by(self, worker: int) -> "Sight":
@@ -143,6 +144,7 @@ class Sight(msgspec.Struct, frozen=True, omit_defaults=True):
             tuple(f"{worker}.{key}" for key in self.flying),
             self.missed,
             tuple({**entry, "_worker": worker} for entry in self.entries),
+            self.lost_entries,
             self.places,
         )
 
@@ -153,13 +155,16 @@ def together(sights: Iterable[Sight]) -> Sight:
     flying: list[str] = []
     entries: list[dict[str, Any]] = []
     places: dict[tuple[str, str], Place] = {}
-    missed = 0
+    missed = lost_entries = 0
     for sight in sights:
         rows += sight.rows
         flying += sight.flying
         entries += sight.entries
         missed += sight.missed
+        lost_entries += sight.lost_entries
         for place in sight.places:
             known = places.get((place.upstream, place.endpoint))
             places[place.upstream, place.endpoint] = place if known is None else known.beside(place)
-    return Sight(tuple(rows), tuple(flying), missed, tuple(entries), tuple(places.values()))
+    return Sight(
+        tuple(rows), tuple(flying), missed, tuple(entries), lost_entries, tuple(places.values())
+    )

@@ -15,12 +15,17 @@ from trailproxy.ops.har import entry_of
 from trailproxy.ops.sight import Only, Tapped
 
 _BODIES: Final = 8 * 1024 * 1024  # octets, of all that are in flight or wait
+_WEIGHT: Final = 8 * 1024 * 1024  # octets of field lists, of all that wait
 _AT_ONCE: Final = 32  # entries that are fetched at one look
 
 
 @final
 class Tap:
-    """A net of the gallery; see `core.gallery.Net`."""
+    """A net of the gallery; see `core.gallery.Net`.
+
+    Attributes:
+        lost: what was wanted, and was too much to keep until it is fetched.
+    """
 
     def __init__(self, wish: Tapped) -> None:
         """Begin to take what is wished."""
@@ -29,7 +34,9 @@ class Tap:
         self._body_octets: Final = wish.body_octets
         self._left = wish.exchanges
         self._store: Final = Store(_BODIES)
+        self.lost = 0
         self._in_flight = 0
+        self._weight = 0
         self._waiting: Final[deque[Witness]] = deque()
 
     def renew(self, wish: Tapped) -> None:
@@ -59,10 +66,14 @@ class Tap:
     def haul(self, witness: Witness) -> None:
         """Keep what is wanted until it is fetched."""
         self._in_flight -= 1
-        if _is_meant(witness.record, self._only):
-            self._waiting.append(witness)
-        else:
+        if not _is_meant(witness.record, self._only):
             _give_back(witness)
+        elif self._weight + witness.record.weight > _WEIGHT:
+            self.lost += 1
+            _give_back(witness)
+        else:
+            self._weight += witness.record.weight
+            self._waiting.append(witness)
 
     # -- to fetch ------------------------------------------------------------------------
 
@@ -71,6 +82,7 @@ class Tap:
         entries: list[dict[str, Any]] = []
         while self._waiting and len(entries) < _AT_ONCE:
             witness = self._waiting.popleft()
+            self._weight -= witness.record.weight
             entries.append(entry_of(witness, dated))
             _give_back(witness)
         return tuple(entries)

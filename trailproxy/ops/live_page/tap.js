@@ -64,7 +64,8 @@ class Tap {
       put(byId("tap-state"), "Off. Nothing is captured, and nothing is paid for it.");
       return;
     }
-    const caught = `${many(state.caught, "exchange")}, ${octets(state.octets)}`;
+    const lost = state.lost ? ` (${many(state.lost, "more was", "more were")} too much to keep)` : "";
+    const caught = `${many(state.caught, "exchange")}, ${octets(state.octets)}${lost}`;
     put(byId("tap-state"), running
       ? `Runs: ${caught} of at most ${state.exchanges}; ${many(Math.ceil(state.seconds_left), "second")} left.`
       : `Off: ${ENDED[state.ended]}. Caught ${caught}; kept for ten minutes.`);
