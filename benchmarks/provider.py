@@ -114,10 +114,14 @@ class Provider:
 
     def __init__(self) -> None:
         self._known: dict[AsyncConnection, None] = {}
+        self._leaving = False
 
     async def handle(self, connection: AsyncConnection, sid: int, head: Fields, end: bool) -> None:
         """Answer one request."""
-        self._known[connection] = None
+        if connection not in self._known:
+            self._known[connection] = None
+            if self._leaving:  # it came with the last ones
+                connection.core.drain()
         words = (head.get(b":path") or b"").decode().partition("?")[0].strip("/").split("/")
         await ANSWERS[words[0]](connection, sid, words)
 
@@ -133,6 +137,7 @@ class Provider:
             except TimeoutError:
                 continue
         server.close()
+        self._leaving = True
         for connection in self._known:
             connection.core.drain()
         deadline = asyncio.get_running_loop().time() + _LEAVE_S

@@ -142,13 +142,14 @@ def _without_files(settings: Settings) -> Settings:
         listeners=tuple(replace(listener, tls=None) for listener in settings.listeners),
         upstreams=tuple(replace(upstream, tls=None) for upstream in settings.upstreams),
         routes=tuple(replace(route, hooks=None) for route in settings.routes),
+        admin=replace(settings.admin, tls=None, token_file=None),
         tracing=None,
     )
 
 
 def _shows_secrets(plain: Any) -> bool:
     if isinstance(plain, dict):
-        shown = plain.get("private_key") not in (None, "***")
+        shown = any(plain.get(key) not in (None, "***") for key in ("private_key", "token"))
         return shown or any(_shows_secrets(value) for value in plain.values())
     return isinstance(plain, list) and any(_shows_secrets(value) for value in plain)
 

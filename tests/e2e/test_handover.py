@@ -68,7 +68,7 @@ def test_a_handover_under_load_loses_nothing(
 
         second = start(held.endpoint, workers=after, **common)
 
-        client.wait(lambda: len(client.goaways) == 2, "the first process to let go")
+        client.wait(lambda: len(client.goaways) == 2, "the first process to let go", 30)
         handed = [load.served for load in (*loads, local)]
         eventually(
             lambda: all(load.served > n for load, n in zip((*loads, local), handed, strict=True)),
