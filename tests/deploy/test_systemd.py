@@ -126,12 +126,12 @@ async def test_the_proxy_runs_within_what_the_service_leaves_it(tmp_path: Path) 
                 sys.executable, *CONFINED, *command, cwd=ROOT, stdout=out, stderr=out
             )
         try:
-            await until(lambda: process.returncode is not None or listening(front), 20)
+            await until(lambda: process.returncode is not None or listening(front), 60)
             tls = certificates.client_context()
             assert await asked(front, tls, "/bytes/10") == 200
             assert await asked(front, tls, "/other") == 404
             process.send_signal(signal.SIGHUP)
-            await until(lambda: "reloaded" in log.read_text())
+            await until(lambda: "reloaded" in log.read_text(), 20)
             assert await asked(front, tls, "/bytes/10") == 200
             process.terminate()
             async with asyncio.timeout(20):

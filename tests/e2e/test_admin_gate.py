@@ -233,13 +233,8 @@ def test_a_page_behind_a_token_is_not(backend: RunningBackend, tmp_path: Path):
 @pytest.mark.parametrize(
     "keys",
     [
-        {"token": f"{TOKEN} {TOKEN}"},
+        {"token": "${ADMIN_TOKEN} ${ADMIN_TOKEN}"},
         {"token": 12345678901},
-        {"token": [TOKEN]},
-        {"token": {TOKEN: TOKEN}},
-        {"token": "${ADMIN_TOKEN} "},
-        {"token": TOKEN, "token_file": "/run/token"},
-        {"token": TOKEN, "bind": "nowhere"},
         {"token": TOKEN, "tls": {"certificate": "missing.crt", "private_key": "missing.key"}},
     ],
     ids=repr,

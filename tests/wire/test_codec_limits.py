@@ -105,6 +105,38 @@ def test_a_goodbye_is_not_said_for_ever(client: Peer) -> None:
     assert fault.code == ErrorCode.ENHANCE_YOUR_CALM
 
 
+# -- streams of ours that the peer breaks off ----------------------------------------------------
+
+BROKEN_OFF = {
+    "refused": lambda scribe, sid: frames.rst(sid, 7),
+    "malformed": lambda scribe, sid: scribe.headers(sid, [("x", "1")]),
+    "window": lambda scribe, sid: frames.raw(8, 0, sid, bytes(4)),
+    "window too wide": lambda scribe, sid: frames.window_update(sid, MAX_SID),
+}
+
+
+@pytest.mark.parametrize("broken_off", BROKEN_OFF.values(), ids=BROKEN_OFF)
+def test_a_server_may_break_off_all_that_we_ask_of_it(
+    client: Peer, broken_off: Callable[[Scribe, int], bytes]
+) -> None:
+    """It can do so once for each stream that we open: one that sheds load is no flood."""
+    codec, scribe = client
+    for _ in range(1500):
+        sid = codec.open_stream()
+        codec.send_head(sid, Fields.of(POST), end=False)
+        (event,) = told(codec.receive(broken_off(scribe, sid)))
+        assert isinstance(event, StreamReset | StreamFault)
+
+
+def test_a_server_may_not_break_off_what_is_over_for_ever(client: Peer) -> None:
+    codec, _ = client
+    sid = codec.open_stream()
+    codec.send_head(sid, Fields.of(GET), end=True)
+    *_, fault = told(codec.receive(frames.rst(sid) * 1500))
+    assert isinstance(fault, ConnectionFault)
+    assert fault.code == ErrorCode.ENHANCE_YOUR_CALM
+
+
 # -- settings ---------------------------------------------------------------------------------
 
 

@@ -40,6 +40,21 @@ def test_one_broken_stream_in_two_is_no_flood() -> None:
         allowance.honest_streams += 1
 
 
+def test_a_ping_for_each_piece_of_body_is_no_flood() -> None:
+    """Some gRPC peers measure the path with one a round trip, for as long as body comes."""
+    allowance = Allowance()
+    for _ in range(5000):
+        assert allowance.spend(Cheap.PING)
+        allowance.honest_frames += 1
+
+
+def test_an_empty_piece_of_body_in_each_message_is_no_flood() -> None:
+    allowance = Allowance()
+    for _ in range(5000):
+        assert allowance.spend(Cheap.EMPTY_DATA)
+        allowance.honest_streams += 1
+
+
 def test_what_was_earned_is_taken_into_account_once_and_up_to_the_burst() -> None:
     allowance = Allowance()
     allowance.honest_frames = 1_000_000

@@ -125,12 +125,14 @@ class Control:
             standing.fail(ErrorCode.FRAME_SIZE_ERROR, f"RST_STREAM of {len(payload)} octets")
         elif standing.streams.idle(sid):
             standing.fail(ErrorCode.PROTOCOL_ERROR, f"RST_STREAM on idle stream {sid}")
-        elif standing.spend(Cheap.RESET):
+        else:
             stream = standing.streams.find(sid)
             if stream is None:
-                return
-            standing.streams.bury(stream, THEIRS)
-            standing.events.append(StreamReset(sid, number_at(payload, 0)))
+                standing.spend(Cheap.RESET)
+            elif standing.streams.client or standing.spend(Cheap.RESET):
+                # a server breaks off what we have opened, once each: that is bound enough
+                standing.streams.bury(stream, THEIRS)
+                standing.events.append(StreamReset(sid, number_at(payload, 0)))
 
     def _on_settings(self, flags: i64, payload: bytes) -> None:
         """The peer names its limits, or has taken up ours (section 6.5)."""

@@ -50,7 +50,7 @@ class Allowance:
         self._left: Final[list[int]] = list(_BURST)
         # what it has earned and not yet needed, in plain numbers: see `_redeem`
         self.honest_streams: i64 = 0  # that both sides have ended
-        self.honest_frames: i64 = 0  # WINDOW_UPDATEs that our DATA may well be answered with
+        self.honest_frames: i64 = 0  # that our DATA may well be answered with
 
     def spend(self, kind: i64) -> bool:
         """Take one; False when the peer has overdrawn."""
@@ -65,7 +65,9 @@ class Allowance:
         """Take into account what honest traffic has earned; only who is short needs it."""
         self._earn(Cheap.RESET, self.honest_streams)
         self._earn(Cheap.PROVOKED, self.honest_streams)
+        self._earn(Cheap.EMPTY_DATA, self.honest_streams)
         self._earn(Cheap.IDLE, self.honest_streams)
+        self._earn(Cheap.PING, self.honest_frames)
         self._earn(Cheap.WINDOW_UPDATE, self.honest_frames)
         self.honest_streams = 0
         self.honest_frames = 0

@@ -75,14 +75,20 @@ class Standing:
     def sin(self, stream: WireStream, code: ErrorCode, why: str, trailers: bool) -> None:
         """Reset a live stream for what its peer did."""
         self.streams.bury(stream, OURS)
-        self.refuse(stream.sid, code, why, False, trailers)
+        self._tell(stream.sid, code, why, False, trailers)
+        if not self.streams.client:  # a server can provoke us once for each stream of ours
+            self.spend(Cheap.PROVOKED)
 
     def refuse(self, sid: i64, code: ErrorCode, why: str, refused: bool, trailers: bool) -> None:
-        """Write RST_STREAM for what the peer did on a stream, open or not, and tell of it."""
+        """Reset a stream that is not open, for what the peer did on it."""
+        self._tell(sid, code, why, refused, trailers)
+        self.spend(Cheap.PROVOKED)
+
+    def _tell(self, sid: i64, code: ErrorCode, why: str, refused: bool, trailers: bool) -> None:
+        """Write RST_STREAM, and tell of it."""
         self.writer.rst_stream(sid, code)
         self.streams.remember(sid, OURS)
         self.events.append(StreamFault(sid, code, why, refused, trailers))
-        self.spend(Cheap.PROVOKED)
 
     def spend(self, kind: i64) -> bool:
         """Let the peer have one cheap frame; False when it has overdrawn: the connection fails."""

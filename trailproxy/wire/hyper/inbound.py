@@ -8,7 +8,7 @@ stream, and only framing, HPACK and floods end the connection.
 from typing import TYPE_CHECKING, Any, Final, final
 
 from h2.connection import AllowedStreamIDs, ConnectionInputs, H2Connection
-from h2.events import PingAckReceived, RemoteSettingsChanged, WindowUpdated
+from h2.events import PingAckReceived, RemoteSettingsChanged
 from h2.exceptions import FlowControlError, ProtocolError, StreamClosedError
 from h2.settings import Settings
 from hpack import HPACKError, OversizedHeaderListError
@@ -242,31 +242,29 @@ class Inbound:
             raise ProtocolError(f"WINDOW_UPDATE on idle stream {sid}")
         if not self._spend(Cheap.WINDOW_UPDATE) or (sid and sid not in self._h2.streams):
             return
-        frame.window_increment = int.from_bytes(payload, "big") & MAX_SID
-        if frame.window_increment:
-            for event in self._h2._receive_frame(frame):
-                if isinstance(event, WindowUpdated):
-                    self._events.append(WindowOpened(sid))
-                    return
-            # h2 has reset the stream itself: its window went beyond 2^31-1
-            self.bury(sid, "ours")
-            why = "WINDOW_UPDATE beyond 2^31-1"
-            self._events.append(StreamFault(sid, ErrorCode.FLOW_CONTROL_ERROR, why))
-            self._spend(Cheap.PROVOKED)
-        elif sid:
-            self._sin(sid, ErrorCode.PROTOCOL_ERROR, "WINDOW_UPDATE of 0")
-        else:
+        frame.window_increment = increment = int.from_bytes(payload, "big") & MAX_SID
+        window = self._h2.streams[sid].outbound_flow_control_window + increment if sid else 0
+        if not increment and not sid:
             raise ProtocolError("WINDOW_UPDATE of 0")
+        if not increment:
+            self._sin(sid, ErrorCode.PROTOCOL_ERROR, "WINDOW_UPDATE of 0")
+        elif window > MAX_SID:
+            self._sin(sid, ErrorCode.FLOW_CONTROL_ERROR, "WINDOW_UPDATE beyond 2^31-1")
+        else:
+            self._h2._receive_frame(frame)
+            self._events.append(WindowOpened(sid))
 
     def _on_reset(self, frame: RstStreamFrame, _: bytes) -> None:
         sid = frame.stream_id
         if self._idle(sid):
             raise ProtocolError(f"RST_STREAM on idle stream {sid}")
-        if not self._spend(Cheap.RESET) or sid not in self._h2.streams:
-            return
-        self._h2._receive_frame(frame)
-        self.bury(sid, "peer")
-        self._events.append(StreamReset(sid, frame.error_code))
+        if sid not in self._h2.streams:
+            self._spend(Cheap.RESET)
+        elif self._client or self._spend(Cheap.RESET):
+            # a server breaks off what we have opened, once each: that is bound enough
+            self._h2._receive_frame(frame)
+            self.bury(sid, "peer")
+            self._events.append(StreamReset(sid, frame.error_code))
 
     def _on_settings(self, frame: SettingsFrame, payload: bytes) -> None:
         if not self._spend(Cheap.SETTINGS):
@@ -348,15 +346,21 @@ class Inbound:
     def _sin(self, sid: int, code: ErrorCode, why: str, trailers: bool = False) -> None:
         """Reset a live stream for what its peer did."""
         self.bury(sid, "ours")
-        self._refuse(sid, code, why, trailers=trailers)
+        self._tell(sid, code, why, trailers=trailers)
+        if not self._client:  # a server can provoke us once for each stream of ours
+            self._spend(Cheap.PROVOKED)
 
-    def _refuse(
+    def _refuse(self, sid: int, code: ErrorCode, why: str, refused: bool = False) -> None:
+        """Reset a stream that is not open, for what the peer did on it."""
+        self._tell(sid, code, why, refused)
+        self._spend(Cheap.PROVOKED)
+
+    def _tell(
         self, sid: int, code: ErrorCode, why: str, refused: bool = False, trailers: bool = False
     ) -> None:
         self._h2._prepare_for_sending([RstStreamFrame(sid, error_code=code)])
         self._remember(sid, "ours")
         self._events.append(StreamFault(sid, code, why, refused, trailers))
-        self._spend(Cheap.PROVOKED)
 
     def _spend(self, kind: i64) -> bool:
         if self.allowance.spend(kind):
@@ -391,7 +395,6 @@ class Inbound:
         self._remember(sid, how)
 
     def _remember(self, sid: int, how: str) -> None:
-        closed = self._closed
-        closed[sid] = how
-        if len(closed) > _REMEMBERED:
-            del closed[next(iter(closed))]
+        self._closed[sid] = how
+        if len(self._closed) > _REMEMBERED:
+            del self._closed[next(iter(self._closed))]
