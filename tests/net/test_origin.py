@@ -455,6 +455,27 @@ async def _served(origin: Origin, count: int) -> list[Guest]:
     return [await guest.told() for guest in guests]
 
 
+async def test_a_connection_whose_socket_is_full_gets_no_more_requests(
+    notes: Dials, backends: list[Backend]
+) -> None:
+    """Heads need no window: they would gather in memory, however large they are."""
+    address = await _backend(backends, settings_frame())
+    origin = await _origin(notes, address, max_connections=1)
+    (first,) = await _served(origin, 1)
+    (member,) = origin.endpoints[0].connections
+    (transport,) = backends[0].transports
+    transport.pause_reading()
+    member.transport.write(bytes(16 * 1024 * 1024))
+    guest = Guest()
+    origin.lease(guest)
+    assert guest.waits
+    transport.resume_reading()
+    await until(lambda: member.core.writable)
+    origin.tick()
+    assert (await guest.told()).connection is first.connection
+    origin.close()
+
+
 async def test_a_connection_that_has_sent_too_many_resets_is_relieved_and_loses_no_stream(
     notes: Dials, backends: list[Backend]
 ) -> None:

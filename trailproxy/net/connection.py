@@ -28,7 +28,7 @@ Pairs = Iterable[tuple[str | bytes, str | bytes]]
 
 _LONGEST_READ_S: Final = 0.005  # to hear a large read; what takes longer is no large body
 _HIGH_WATER: Final = 256 * 1024  # octets in the socket's buffer before lanes wait
-_CONTROL_LIMIT: Final = 1024 * 1024  # octets of answers nobody reads before we stop reading too
+_CONTROL_LIMIT: Final = 1024 * 1024  # octets that nobody reads before nothing is done for more
 _PATIENCE_S: Final = 10  # for a peer that reads nothing and has no streams
 _LINGER_S: Final = 2  # for the peer to close its half, once we have closed ours
 _DRAIN_S: Final = 2  # for a client that does not answer the PING between our two GOAWAYs
@@ -131,16 +131,16 @@ class AsyncConnection:
             # uvloop would read this socket 32 times before it looks at another one
             self.transport.pause_reading()
             self._loop.call_soon(self._read_on)
-        elif self._is_clogged():
+        elif self.is_clogged():
             self.transport.pause_reading()
 
     def _read_on(self) -> None:
         """Others have had their turn."""
-        if not self.transport.is_closing() and not self._is_clogged():
+        if not self.transport.is_closing() and not self.is_clogged():
             self.transport.resume_reading()
 
-    def _is_clogged(self) -> bool:
-        """Tell whether the peer asks, and does not read our answers."""
+    def is_clogged(self) -> bool:
+        """Tell whether the peer does not read, and much waits for it that needs no window."""
         if self.core.writable:
             return False
         return self.transport.get_write_buffer_size() > _CONTROL_LIMIT

@@ -127,7 +127,7 @@ class Endpoint:
         core = member.core
         if not core.ready or core.away or len(core.streams) >= core.codec.max_streams:
             return False
-        if core.resets >= self._most_resets:
+        if core.resets >= self._most_resets or member.is_clogged():
             return False
         # slow readers may hold most of its window: others would stall with them
         return core.owed * 2 <= self._window
