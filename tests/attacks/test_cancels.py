@@ -15,11 +15,22 @@ from tests.support.scripted_peer import Origin, Peer
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
+TIME_LIMIT_S = 90  # five thousand streams, whose both ends are in this process
+
 CANCELS = 5000
 CLIENTS = 10
 BATCH = 50
 MOST_RESETS = 1000  # as nghttp2 and those who build on it
 DONE = [("x-sum", "1")]
+# what is kept is idle for as long as all the cancels take
+ROUTES = [
+    {
+        "name": "all",
+        "match": {"path_prefix": "/"},
+        "upstream": "app",
+        "timeouts": {"idle": "10m"},
+    }
+]
 
 
 class StrictPeer(Peer):
@@ -101,7 +112,7 @@ def strict() -> Iterator[StrictOrigin]:
 
 
 def test_cancels_in_masses_cost_nobody_a_stream(strict: StrictOrigin, tmp_path: Path):
-    with running_proxy(tmp_path, strict.endpoint) as proxy, ExitStack() as opened:
+    with running_proxy(tmp_path, strict.endpoint, routes=ROUTES) as proxy, ExitStack() as opened:
         patient = opened.enter_context(Peer.connect(proxy.address))
         vandals = [opened.enter_context(Peer.connect(proxy.address)) for _ in range(CLIENTS)]
         kept = [patient.request(path="/keep") for _ in range(20)]

@@ -57,7 +57,7 @@ function verdict(row) {
     return `In flight. The request is at: ${row.request.phase}; the response at: ${row.response.phase}.${waits}`;
   }
   if (!row.cause) {
-    if (row.answered) return `Completed: the proxy answered itself. ${row.why}`;
+    if (row.answered) return `Completed: the proxy answered itself. ${row.why ?? ""}`;
     return `Completed: the response ended ${row.response.ending === "trailers" ? `with ${many(row.response.trailers ?? 0, "trailer")}` : "without trailers"}.`;
   }
   const told = [`Dropped. ${CAUSES[row.cause] ?? words(row.cause)}`];
