@@ -98,6 +98,18 @@ def test_who_waited_for_its_own_window_waits_for_the_connections_next() -> None:
     assert _answers(client.core, window_update(first, 1)) == [(first, 1)]
 
 
+def test_who_finds_the_connection_used_up_has_the_next_turn() -> None:
+    table = Table(client_window=65_535, client_connection_window=65_535)
+    client, server = table.client, table.server
+    client.holds = True
+    sids = [client.opens(request(end=True)) for _ in range(3)]
+    server.says(head(200), data(b"a" * 65_535, end=True), sid=sids[0])
+    for sid in sids[1:]:
+        server.says(head(200), data(b"b" * 1000, end=True), sid=sid)
+    assert _answers(client.core, window_update(0, 100)) == [(sids[1], 100)]
+    assert _answers(client.core, window_update(0, 200)) == [(sids[2], 200)]
+
+
 def test_a_socket_that_is_full_keeps_everybody_waiting() -> None:
     table = Table()
     client, server = table.client, table.server

@@ -218,8 +218,6 @@ class _Check(Inspector):
             Halt: a digest is another one, and the route wants a reset.
         """
         hashes = self._hashes[direction]
-        if not hashes:
-            return trailers
         whole = direction is REQUEST or record.status == 200
         claims = claims_in(self._heads[direction], whole=whole) + claims_in(trailers, whole=whole)
         known = [claim for claim in claims if claim.algorithm in hashes]
