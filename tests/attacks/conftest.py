@@ -65,8 +65,6 @@ def siege(
             {"name": "hostile", "match": {"path_prefix": "/hostile"}, "upstream": "hostile"},
             {"name": "all", "match": {"path_prefix": "/"}, "upstream": "app"},
         ],
-        # who takes nothing meets one timeout here; what paces readers is test_slow_peers' business
-        "limits": {"min_rate": "0B"},
     }
     with running_proxy(tmp_path_factory.mktemp("siege"), served, **keys) as proxy:
         honest = cost_of_honesty(proxy)

@@ -157,7 +157,7 @@ def test_a_client_that_opens_no_window_is_given_up(siege: Siege, hostile: Origin
         upstream.data(up, bytes(100_000), end=True)
         assert client.wait_reset(sid) == ErrorCode.INTERNAL_ERROR
     assert toll.gained is not None
-    assert toll.gained(*DROPS) == {("upstream", "idle_timeout", "hasty"): 1}
+    assert toll.gained(*DROPS) == {("downstream", "idle_timeout", "hasty"): 1}
 
 
 def test_an_upstream_that_opens_no_window_is_given_up(siege: Siege, hostile: Origin) -> None:

@@ -8,6 +8,7 @@ from trailproxy.wire.errors import ErrorCode
 
 RATE = 100
 IDLE_S = 10.0
+PATIENCE_S = 20  # twice as long: who takes nothing at all is idle before it is slow
 
 
 def _deadlines(idle: float | None = IDLE_S, rate: int = RATE) -> Deadlines:
@@ -37,7 +38,7 @@ def _takes(table: Table, octets: int, seconds: float, times: int) -> None:
 
 def test_an_octet_now_and_then_is_too_little() -> None:
     table = _reading(1)
-    _takes(table, 1, 1.0, 9)
+    _takes(table, 1, 1.0, PATIENCE_S - 1)
     assert table.proxy.active == 1
     _takes(table, 1, 1.0, 2)
     *_, last = table.client.heard.pop(table.client.sid)
@@ -57,7 +58,7 @@ def test_the_least_rate_is_enough_for_ever() -> None:
 
 def test_who_takes_half_the_least_rate_has_twice_the_patience() -> None:
     table = _reading()
-    _takes(table, RATE // 2, 1.0, 19)
+    _takes(table, RATE // 2, 1.0, 2 * PATIENCE_S - 1)
     assert table.proxy.active == 1
     _takes(table, RATE // 2, 1.0, 3)
     assert table.record.dropped is Cause.CLIENT_SLOW
@@ -83,11 +84,12 @@ def test_a_burst_for_who_has_paused_long_begins_anew() -> None:
         table.advance(9.5)
         client.says(data(b"x"))
     server.says(data(b"y" * 1000))
-    table.advance(9)
-    client.says(data(b"x"))
+    for _ in range(PATIENCE_S // 9):
+        table.advance(9)
+        client.says(data(b"x"))
     assert table.proxy.active == 1
     client.grants(100)
-    table.advance(0.9)
+    table.advance(1.9)
     assert table.proxy.active == 1
     table.advance(5)
     assert table.record.dropped is Cause.CLIENT_SLOW
@@ -95,7 +97,7 @@ def test_a_burst_for_who_has_paused_long_begins_anew() -> None:
 
 def test_what_the_client_says_is_not_what_it_takes() -> None:
     table = _reading()
-    for _ in range(12):
+    for _ in range(PATIENCE_S + 2):
         table.advance(1.0)
         if table.proxy.active:
             table.client.says(data(b"x"))
@@ -116,10 +118,22 @@ def test_nothing_that_waits_is_nothing_to_take() -> None:
     assert table.record.dropped is None
 
 
-def test_where_nothing_moves_it_is_still_called_idle() -> None:
+def test_who_takes_nothing_at_all_is_idle_and_whose_fault_that_is_is_told() -> None:
     table = _reading()
+    table.advance(IDLE_S / 2)
+    table.server.says(data(b"the last that came while the client took nothing"))
     table.advance(IDLE_S + 0.1)
-    assert table.record.dropped is Cause.IDLE_TIMEOUT
+    record = table.record
+    assert (record.dropped, record.dropped_side) == (Cause.IDLE_TIMEOUT, Side.DOWNSTREAM)
+
+
+def test_where_nothing_waits_for_the_client_the_upstream_is_idle() -> None:
+    table = Table(deadlines=_deadlines())
+    table.client.opens(request(end=True))
+    table.server.says(head(200), data(b"and then nothing"))
+    table.advance(IDLE_S + 0.1)
+    record = table.record
+    assert (record.dropped, record.dropped_side) == (Cause.IDLE_TIMEOUT, Side.UPSTREAM)
 
 
 def test_where_a_route_never_tires_readers_have_five_minutes() -> None:
@@ -155,7 +169,7 @@ def _dawdles(table: Table, seconds: int) -> None:
 
 def test_an_upstream_that_takes_too_little_is_answered_for() -> None:
     table = _writing(request())
-    _dawdles(table, 11)
+    _dawdles(table, PATIENCE_S + 1)
     answer, *_ = table.client.heard.pop(table.client.sid)
     assert isinstance(answer, Head)
     fields = dict(answer.fields)
@@ -167,7 +181,7 @@ def test_an_upstream_that_takes_too_little_is_answered_for() -> None:
 def test_behind_the_head_grpc_is_told_in_trailers() -> None:
     table = _writing(grpc_request())
     table.server.says(grpc_head())
-    _dawdles(table, 12)
+    _dawdles(table, PATIENCE_S + 2)
     table.client.hears(
         grpc_head(),
         trailers(grpc_status="4", grpc_message="trailproxy: upstream slow"),
@@ -181,7 +195,7 @@ def test_a_request_that_waits_for_an_upstream_is_nobodys_to_take() -> None:
     table.advance(60)
     assert table.proxy.active == 1
     table.connect()
-    _dawdles(table, 9)
+    _dawdles(table, PATIENCE_S - 1)
     assert table.proxy.active == 1
 
 
@@ -192,7 +206,7 @@ def test_an_answer_of_ours_does_not_wait_for_ever() -> None:
     table = Table(client_window=0)
     table.proxy.router = Router(())
     table.client.opens(request(end=True))
-    table.advance(59)
+    table.advance(119)
     assert table.proxy.active == 1
     table.advance(2)
     assert table.record.dropped is Cause.CLIENT_SLOW

@@ -82,7 +82,9 @@ def expire(exchange: "Exchange", cause: Cause) -> None:
     if exchange.finished:
         return
     response = exchange.response
-    side = Side.DOWNSTREAM if cause is Cause.CLIENT_SLOW else Side.UPSTREAM
+    # who takes nothing of what is parked for it keeps all others waiting too
+    unread = cause is Cause.IDLE_TIMEOUT and response.parked_bytes > 0
+    side = Side.DOWNSTREAM if unread or cause is Cause.CLIENT_SLOW else Side.UPSTREAM
     fault = ours(cause, cause.replace("_", " "), side, ErrorCode.INTERNAL_ERROR)
     late = cause is Cause.RESPONSE_HEAD_TIMEOUT
     if late and exchange.tries is not None and exchange.tries.fault(fault):

@@ -16,7 +16,8 @@ from trailproxy.core.lane import Lane
 from trailproxy.core.pace import Pace
 from trailproxy.core.routing import Deadlines
 
-_PATIENCE_S: Final = 300.0  # with who reads slowly, where a route has none of its own
+_PATIENCE_S: Final = 300.0  # with who reads slowly, where a route has no `idle`
+_PATIENCE: Final = 2.0  # times its `idle`, where it has: who takes nothing at all is idle first
 
 
 @mypyc_attr(acyclic=True)
@@ -102,5 +103,6 @@ class Watch:
             return None
         if pace is not None:
             return pace
-        patience = self._deadlines.idle or _PATIENCE_S
+        idle = self._deadlines.idle
+        patience = _PATIENCE_S if idle is None else _PATIENCE * idle
         return Pace(lane, now, patience, self._deadlines.min_rate)
