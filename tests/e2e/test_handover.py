@@ -164,7 +164,7 @@ def test_sockets_of_a_service_manager_keep_their_clients_through_a_restart(
         folder = tmp_path / name
         folder.mkdir()
         proxy = Proxy(folder, configured, opened)
-        owned.callback(proxy.process.kill)
+        owned.callback(proxy.kill)
         return proxy
 
     with ExitStack() as owned:

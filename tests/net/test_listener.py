@@ -1,6 +1,7 @@
 """Listeners: an address is taken or named, and a stale socket is no obstacle."""
 
 import asyncio
+import gc
 import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -17,9 +18,11 @@ from trailproxy.core.fault import Refusal
 from trailproxy.core.identity import Guests
 from trailproxy.core.record import Tally
 from trailproxy.core.stream import Host, Stream
+from trailproxy.net.connection import AsyncConnection
 from trailproxy.net.door import CrowdLimits
 from trailproxy.net.listener import Listener, ListenError, ListenParams
 from trailproxy.net.local import connect
+from trailproxy.net.loop import run
 from trailproxy.net.tls import ServerTls, listener_tls
 from trailproxy.wire.codec import PREFACE
 from trailproxy.wire.errors import HTTP2Error
@@ -200,6 +203,40 @@ async def test_a_certificate_whose_names_are_no_text_ends_its_handshake_and_no_m
     await until(lambda: listener.empty)
     assert not [record for record in caplog.records if record.name.startswith("trailproxy")]
     listener.close()
+
+
+# -- what is left of them -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("secure", [False, True], ids=["clear", "tls"])
+def test_a_connection_that_is_gone_leaves_nothing_for_the_collector(
+    tmp_path: Path, *, secure: bool
+) -> None:
+    """On the loop that serves: 54 KB of each TLS connection stayed until a search for cycles."""
+    authority = Authority(tmp_path)
+    tls = listener_tls([authority.issue("localhost")], None) if secure else None
+    context = authority.client_context() if secure else None
+
+    async def come_and_go() -> list[object]:
+        listener = _listener(Address("localhost", 0))
+        listener.bind()
+        await listener.serve(ListenParams(make_host=Quiet, tls=tls))
+        for _ in range(3):
+            client = await connect(listener.bound_to, tls=context)
+            client.close()
+            await client.wait_closed()
+            del client
+        await until(lambda: listener.empty)
+        left = [thing for thing in gc.get_objects() if isinstance(thing, AsyncConnection)]
+        listener.close()
+        return left
+
+    gc.collect()
+    gc.disable()
+    try:
+        assert run(come_and_go()) == []
+    finally:
+        gc.enable()
 
 
 # -- how many there may be ------------------------------------------------------------------------

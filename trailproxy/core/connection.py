@@ -191,8 +191,9 @@ class Connection:
         self.nudge()
 
     def lost_socket(self, why: str) -> None:
-        """The peer's socket closed."""
+        """The peer's socket closed; nothing that is written from now on goes anywhere."""
         self.lost(blame.gone(self.side, why))
+        self.wake = _nothing  # who holds each other waits for the collector, which comes seldom
 
     def give_up(self, why: str) -> None:
         """The peer does not end what it has begun to say: say GOAWAY, and close."""
