@@ -19,8 +19,9 @@ import re
 import shlex
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from tests.support.pages import ROOT, Block, blocks
@@ -37,6 +38,9 @@ _BLOTS: Final = (
     (re.compile(r"(?<=;dur=)[\d.]+"), "N"),
     (re.compile(r"(?<=127\.0\.0\.1:)(?:[2-6]\d|1\d)\d{3}\b(?<!50051)(?<!5005\d)"), "PORT"),
 )
+
+# what bash says of a job that was killed
+_NOTICE: Final = re.compile(r"^bash: line \d+: +\d+ .*\n", re.MULTILINE)
 
 
 class Step(NamedTuple):
@@ -62,14 +66,16 @@ def steps(block: Block) -> Iterator[Step]:
 
 
 def _commands(lines: Sequence[str]) -> Iterator[str]:
-    """Put the lines of a script together that go on in the next one."""
-    whole = ""
+    """Put the lines of a script together that belong to the one above them."""
+    whole: list[str] = []
     for line in lines:
-        whole += line + "\n"
-        if not line.endswith("\\"):
-            if whole.strip() and not whole.startswith("#"):
-                yield whole.strip()
-            whole = ""
+        if whole and not whole[-1].endswith("\\") and not line.startswith((" ", "}")):
+            yield "\n".join(whole)
+            whole = []
+        if line.strip() and not line.startswith("#"):
+            whole.append(line)
+    if whole:
+        yield "\n".join(whole)
 
 
 def steady(text: str) -> str:
@@ -90,13 +96,14 @@ def fits(shown: str, said: str) -> bool:
     return re.fullmatch(pattern, steady(said) + "\n" if said.strip() else "") is not None
 
 
-def walk(page: Path, folder: Path, **variables: str) -> None:
-    """Walk through a page in a folder of its own."""
-    ports = Ports()
-    environment = {**_environment(folder), **variables}
+def walk(page: Path, folder: Path, given: Mapping[str, str] = MappingProxyType({})) -> None:
+    """Walk through a page in a folder of its own, in which some files are `given`."""
+    ports = Ports([page.read_text("utf-8"), *given.values()])
     work = folder / "work"
     work.mkdir()
-    with terminal(work, environment) as shell:
+    for name, text in given.items():
+        (work / name).write_text(ports.real(text), "utf-8")
+    with terminal(work, _environment(folder)) as shell:
         for block in blocks(page):
             if block.file:
                 here = Path(shell.run("pwd")[1].strip())
@@ -112,7 +119,7 @@ def play(shell: Terminal, step: Step, ports: "Ports", place: str) -> None:
     deadline = time.monotonic() + PATIENCE_S / 2
     while True:
         status, said = shell.run(ports.real(step.command))
-        said = ports.written(said)
+        said = ports.written(_NOTICE.sub("", said))
         if step.shown is None:
             assert status == 0, f"{place}: {step.command}\n{said}"
             return
@@ -127,27 +134,24 @@ def play(shell: Terminal, step: Step, ports: "Ports", place: str) -> None:
 
 
 class Ports:
-    """The ports of a page, and those that stand for them here."""
+    """The ports of a page, and those that stand for them here, in the same order."""
 
-    def __init__(self) -> None:
-        self._real: dict[str, str] = {}
+    def __init__(self, texts: Iterable[str]) -> None:
+        written = sorted({port for text in texts for port in _PORT.findall(text)})
+        free: set[int] = set()
+        while len(free) < len(written):
+            free.add(free_port())
+        self._real: Final = dict(zip(written, map(str, sorted(free)), strict=True))
 
     def real(self, text: str) -> str:
         """Replace the ports of the page."""
-        return _PORT.sub(lambda hit: self._of(hit[0]), text)
+        return _PORT.sub(lambda hit: self._real[hit[0]], text)
 
     def written(self, text: str) -> str:
         """Take that back."""
         for written, real in self._real.items():
             text = re.sub(rf"\b{real}\b", written, text)
         return text
-
-    def _of(self, written: str) -> str:
-        while written not in self._real:
-            port = str(free_port())
-            if port not in self._real.values():
-                self._real[written] = port
-        return self._real[written]
 
 
 _PIP: Final = """
