@@ -41,7 +41,7 @@ class Block(NamedTuple):
 
 def relative(page: Path) -> str:
     """Name a page."""
-    return str(page.relative_to(ROOT))
+    return str(page.relative_to(ROOT)) if page.is_relative_to(ROOT) else page.name
 
 
 def blocks(page: Path) -> list[Block]:

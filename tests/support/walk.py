@@ -40,7 +40,7 @@ _BLOTS: Final = (
 )
 
 # what bash says of a job that was killed
-_NOTICE: Final = re.compile(r"^bash: line \d+: +\d+ .*\n", re.MULTILINE)
+_NOTICE: Final = re.compile(r"^\w+: line \d+: +\d+ Killed .*\n", re.MULTILINE)
 
 
 class Step(NamedTuple):
