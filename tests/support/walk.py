@@ -19,7 +19,7 @@ import re
 import shlex
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final, NamedTuple
@@ -96,15 +96,22 @@ def fits(shown: str, said: str) -> bool:
     return re.fullmatch(pattern, steady(said) + "\n" if said.strip() else "") is not None
 
 
-def walk(page: Path, folder: Path, given: Mapping[str, str] = MappingProxyType({})) -> None:
+def walk(
+    page: Path,
+    folder: Path,
+    given: Mapping[str, str] = MappingProxyType({}),
+    passed_over: Callable[[Block], bool] = lambda _: False,
+) -> None:
     """Walk through a page in a folder of its own, in which some files are `given`."""
     ports = Ports([page.read_text("utf-8"), *given.values()])
     work = folder / "work"
     work.mkdir()
     for name, text in given.items():
         (work / name).write_text(ports.real(text), "utf-8")
-    with terminal(work, _environment(folder)) as shell:
+    with terminal(work, at_hand(folder)) as shell:
         for block in blocks(page):
+            if passed_over(block):
+                continue
             if block.file:
                 here = Path(shell.run("pwd")[1].strip())
                 (here / block.file).write_text(ports.real(block.text), "utf-8")
@@ -164,8 +171,8 @@ for word in wanted:
 """
 
 
-def _environment(folder: Path) -> Mapping[str, str]:
-    """Make a PATH on which everything is installed already."""
+def at_hand(folder: Path) -> Mapping[str, str]:
+    """Make an environment in which everything is installed already."""
     tools = folder / "tools"
     tools.mkdir()
     (tools / "pip.py").write_text(_PIP, "utf-8")
