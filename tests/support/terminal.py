@@ -4,6 +4,7 @@ Whatever was begun in it ends with it, in the background or not.
 """
 
 import os
+import re
 import selectors
 import shlex
 import signal
@@ -17,6 +18,7 @@ from typing import Final
 PATIENCE_S: Final = 20.0
 _SHELL: Final = ("bash", "--noprofile", "--norc")
 _MARK: Final = "--- over:"
+_OVER: Final = re.compile(rf"\n{_MARK} (\d+)\n")  # a background job may say something behind it
 
 
 class Terminal:
@@ -52,15 +54,16 @@ class Terminal:
         self._stdin.write(line.encode())
         self._stdin.flush()
         told = self._read(command, time.monotonic() + patience_s)
-        said, _, status = told.rpartition(f"\n{_MARK} ")
-        self._status = int(status)
-        return self._status, said
+        mark = _OVER.search(told)
+        assert mark is not None
+        self._status = int(mark[1])
+        return self._status, told[: mark.start()] + told[mark.end() :]
 
     def _read(self, command: str, deadline: float) -> str:
         told = b""
         with selectors.DefaultSelector() as selector:
             selector.register(self._stdout, selectors.EVENT_READ)
-            while not (told.endswith(b"\n") and f"\n{_MARK} ".encode() in told):
+            while _OVER.search(told.decode(errors="replace")) is None:
                 ready = selector.select(max(deadline - time.monotonic(), 0))
                 assert ready, f"not over in time: {command}\n{told.decode(errors='replace')}"
                 more = self._stdout.read()

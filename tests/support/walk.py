@@ -28,7 +28,7 @@ from tests.support.pages import ROOT, Block, blocks
 from tests.support.running import free_port
 from tests.support.terminal import PATIENCE_S, Terminal, terminal
 
-_PORT: Final = re.compile(r"(?<=[:= ])(?:80|84|94|99|500)\d\d\b(?!\.)")
+_PORT: Final = re.compile(r"(?<![\w.])(?:80|84|94|99|500)\d\d\b(?!\.)")
 _LOOKS: Final = re.compile(r"(?:cat|grep|tail|head|ls|wc|curl(?!.* (?:-X|-d|--data)))\b")
 _BLOTS: Final = (
     (re.compile(r"\b[A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} [\d:]{8} GMT"), "TODAY"),
@@ -144,7 +144,7 @@ class Ports:
     """The ports of a page, and those that stand for them here, in the same order."""
 
     def __init__(self, texts: Iterable[str]) -> None:
-        written = sorted({port for text in texts for port in _PORT.findall(text)})
+        written = sorted({port for text in texts for port in _PORT.findall(text)}, key=int)
         free: set[int] = set()
         while len(free) < len(written):
             free.add(free_port())
