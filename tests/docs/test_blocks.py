@@ -191,7 +191,7 @@ def test_the_kustomization_puts_the_sidecar_into_a_deployment(tmp_path: Path) ->
     verb = "kustomize" if kustomize.endswith("kubectl") else "build"
     built = Manifests(checked(kustomize, verb, str(mine)))
     proxy = built.pod["spec"]["initContainers"][0]
-    assert proxy["image"] == "registry.example.com/trailproxy:0.1.0"
+    assert proxy["image"].startswith("registry.example.com/trailproxy:")
     assert [mount["mountPath"] for mount in proxy["volumeMounts"]] == ["/etc/trailproxy", "/tls"]
     assert "greeter-tls" in str(built.pod["spec"]["volumes"])
 
