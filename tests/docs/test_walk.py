@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.pages import Block
+from tests.support.running import eventually
 from tests.support.terminal import terminal
 from tests.support.walk import Ports, Step, fits, steps, walk
 
@@ -78,13 +79,20 @@ def test_a_page_that_is_wrong_is_found_out(block: str, tmp_path: Path) -> None:
         walk(page, tmp_path)
 
 
+def has_ended(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return True
+    return state.rpartition(")")[2].split()[0] == "Z"  # whoever takes up orphans has yet to
+
+
 def test_what_a_terminal_began_ends_with_it(tmp_path: Path) -> None:
     with terminal(tmp_path, os.environ) as shell:
         _, told = shell.run("sleep 60 & echo $!")
         pid = int(told)
         os.kill(pid, 0)
-    state = Path(f"/proc/{pid}/stat")
-    assert not state.exists() or state.read_text().rpartition(")")[2].split()[0] == "Z"
+    eventually(lambda: has_ended(pid), "the end of what was begun")
 
 
 def test_a_terminal_does_not_wait_for_ever(tmp_path: Path) -> None:
