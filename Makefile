@@ -52,6 +52,9 @@ pure: ## remove what was compiled in place
 
 test testpure: TOOLS += systemd-analyze
 test testpure: PACKAGES += systemd
+# What the pages show is typed; some of it beside the other proxies.
+test: TOOLS += openssl nginx haproxy
+test: PACKAGES += openssl nginx-light haproxy
 test testpure testh2 e2e: TOOLS += chromium
 test testpure testh2 e2e: PACKAGES += chromium fonts-dejavu-core
 test: $(STAMP) tools watchers ## the whole test suite, but for the soak
@@ -59,7 +62,8 @@ test: $(STAMP) tools watchers ## the whole test suite, but for the soak
 
 testpure: contract tools watchers ## the same, passing over what was compiled
 	TRAILPROXY_PURE=1 $(BIN)/python -m pytest -m "not soak" \
-		--ignore tests/wire --ignore tests/core --ignore tests/properties --ignore tests/deploy
+		--ignore tests/wire --ignore tests/core --ignore tests/properties --ignore tests/deploy \
+		--ignore tests/docs
 
 testh2: $(STAMP) tools watchers ## what meets a codec, on the reference codec
 	TRAILPROXY_TEST_CODEC=h2 $(BIN)/python -m pytest tests/core tests/properties tests/e2e tests/attacks

@@ -223,3 +223,15 @@ def test_a_bad_certificate_of_the_page_is_named(tmp_path: Path) -> None:
     tls = f"{{certificate: {tmp_path}/a.crt, private_key: {tmp_path}/a.key}}"
     with pytest.raises(BuildError, match=r"^admin\.tls: .*a\.crt: No such file or directory$"):
         plan(more=f", tls: {tls}")
+
+
+async def test_the_log_says_where_it_is(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
+    caplog.set_level(logging.INFO)
+    made = AdminPage(Stage(), Heritage())
+    await take_up(made, plan())
+    assert caplog.messages == [f"admin page on http://127.0.0.1:{made.port}/"]
+    await take_up(made, plan(more=", token: other"))  # the place is the same
+    path = f"unix:{tmp_path}/admin.sock"
+    await take_up(made, plan(path))
+    assert caplog.messages[1:] == [f"admin page on {path}"]
+    await made.stop()

@@ -42,7 +42,7 @@ def test_check_says_what_a_good_file_holds(
 ) -> None:
     config.write_text(GOOD)
     assert main(["check", "-c", str(config)]) == OK
-    assert capsys.readouterr().out == f"{config}: good: 1 listeners, 1 upstreams, 1 routes\n"
+    assert capsys.readouterr().out == f"{config}: good: 1 listener, 1 upstream, 1 route\n"
 
 
 def test_check_names_path_and_line_of_what_is_wrong(

@@ -81,6 +81,8 @@ class AdminPage:
         assert self._place is not None  # `prepare` has seen to that
         await self._place.admin.serve(self._place.listening, plan.gate)
         self._key = plan.key
+        if earlier is not self._place:
+            _log.info("admin page on %s", self._where(plan))
         if plan.caution:
             _log.warning(plan.caution)
         if earlier is not None and earlier is not self._place:
@@ -103,6 +105,14 @@ class AdminPage:
         if place is not None:
             place.foreign = True
             spawn(place.leave(), "the admin page that was handed over")
+
+    def _where(self, plan: AdminPlan) -> str:
+        """Tell where it is, as a browser wants it."""
+        address = plan.address
+        if address.is_unix:
+            return str(address)
+        scheme = "http" if plan.gate.tls is None else "https"
+        return f"{scheme}://{Address(address.host, self.port)}/"
 
     @property
     def port(self) -> int:

@@ -332,7 +332,9 @@ class App:
         listeners += [part for part in self._leaving if isinstance(part, Listener)]
         snapshot = self._snapshot
         limit = 0.0 if snapshot is None else float(snapshot.settings.drain_timeout)
-        _log.info("draining %d exchanges, for at most %g s", self._proxy.active, limit)
+        active = self._proxy.active
+        what = "exchange" if active == 1 else "exchanges"
+        _log.info("draining %d %s, for at most %g s", active, what, limit)
         for listener in listeners:
             listener.drain()
         if not await self._emptied(listeners, limit):

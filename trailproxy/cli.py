@@ -123,10 +123,12 @@ def _check(arguments: argparse.Namespace) -> int:
     except (SettingsError, BuildError) as error:
         return _complain(arguments.config, error)
     settings = plan.settings
-    _say(
-        f"{arguments.config}: good: {len(settings.listeners)} listeners, "
-        f"{len(settings.upstreams)} upstreams, {len(settings.routes)} routes"
+    numbers = (
+        _several(len(settings.listeners), "listener"),
+        _several(len(settings.upstreams), "upstream"),
+        _several(len(settings.routes), "route"),
     )
+    _say(f"{arguments.config}: good: {', '.join(numbers)}")
     if plan.admin.caution:
         sys.stderr.write(f"{arguments.config}: {plan.admin.caution}\n")
     return OK
@@ -175,6 +177,10 @@ def _complain(config: Path, error: Exception) -> int:
         known = line.startswith(str(config))
         sys.stderr.write(line + "\n" if known else f"{config}: {line}\n")
     return BAD_CONFIGURATION
+
+
+def _several(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _say(text: str) -> None:

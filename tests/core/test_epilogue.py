@@ -80,7 +80,7 @@ def test_a_grpc_response_whose_upstream_closes_is_unavailable() -> None:
     table.client.opens(grpc_request(end=True))
     table.server.says(grpc_head(), data(b"half"))
     table.server.leaves()
-    end = _grpc_end(14, "connection closed by the peer")
+    end = _grpc_end(14, "upstream closed the connection")
     table.client.hears(grpc_head(), data(b"half"), end)
     _is_concluded(table, Cause.UPSTREAM_GONE)
 
@@ -141,7 +141,7 @@ def test_octets_that_wait_depart_before_the_trailers() -> None:
     client.hears(grpc_head(), data(b"who"))
     client.grants(10)
     client.grants(10)
-    client.hears(data(b"le"), _grpc_end(14, "connection closed by the peer"))
+    client.hears(data(b"le"), _grpc_end(14, "upstream closed the connection"))
     _is_concluded(table, Cause.UPSTREAM_GONE)
 
 

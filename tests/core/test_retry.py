@@ -100,6 +100,18 @@ def test_more_than_is_held_for_its_trailers_passes() -> None:
     table.is_clean()
 
 
+def test_nothing_is_held_from_a_client_that_has_not_said_all() -> None:
+    table = _table()
+    table.client.opens(grpc_request(), data(b"one"))
+    table.server.says(grpc_head(), data(b"echo"))
+    table.client.hears(grpc_head(), data(b"echo"))
+    table.client.says(data(b"two", end=True))
+    table.server.says(trailers(grpc_status="14"))
+    table.client.hears(trailers(grpc_status="14"))
+    assert table.record.attempts == 1
+    table.is_clean()
+
+
 def test_what_was_held_is_shown_when_nothing_more_comes_of_it() -> None:
     table = _table(causes=frozenset())
     table.client.opens(request(end=True))

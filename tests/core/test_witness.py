@@ -168,7 +168,7 @@ def test_a_client_that_hangs_up_explains_itself() -> None:
         (CAME, "lost", Cause.CLIENT_GONE),
         (WENT, "reset", Cause.CLIENT_GONE),
     ]
-    assert table.witness.timeline.parts()[-2].note == "connection closed by the peer"
+    assert table.witness.timeline.parts()[-2].note == "downstream closed the connection"
     table.is_clean()
 
 

@@ -422,9 +422,15 @@ def test_a_number_out_of_its_range(streams):
     )
 
 
-def test_a_weight_below_1():
+def test_a_weight_below_0():
+    assert refusal(WHOLE.replace("upstream: app", "upstream: [{name: app, weight: -1}]")) == (
+        "t.yaml:6: routes[0].upstream[0].weight: must be a whole number from 0 to 1000000, not -1"
+    )
+
+
+def test_weights_that_leave_nobody():
     assert refusal(WHOLE.replace("upstream: app", "upstream: [{name: app, weight: 0}]")) == (
-        "t.yaml:6: routes[0].upstream[0].weight: must be a whole number from 1 to 1000000, not 0"
+        "t.yaml:6: routes[0].upstream: must give a weight above 0 to one of them"
     )
 
 

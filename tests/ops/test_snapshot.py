@@ -68,6 +68,13 @@ def test_weights_share_the_requests_out(snapshot: Snapshot) -> None:
     assert [share.pick().name for _ in range(8)].count("canary") == 2
 
 
+def test_a_weight_of_0_gets_nothing() -> None:
+    settings = parse(TEXT.replace("weight: 1", "weight: 0"), "t.yaml", {})
+    upstreams = {name: Named(name) for name in ("app", "canary")}
+    share = compile_snapshot(settings, upstreams).router.routes[0].share
+    assert {share.pick().name for _ in range(8)} == {"app"}
+
+
 @pytest.mark.parametrize(
     ("authority", "path", "name"),
     [

@@ -145,7 +145,7 @@ class Peer:
     def leaves(self) -> None:
         """Close the socket."""
         self._deliver()
-        self.core.lost_socket("connection closed by the peer")
+        self.core.lost_socket(f"{self.core.side} closed the connection")
         self._deliver()
 
     def goes_away(self, last_sid: int, code: ErrorCode = ErrorCode.NO_ERROR) -> None:

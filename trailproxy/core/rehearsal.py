@@ -28,6 +28,10 @@ class Jury:
         """Hear that this attempt counts."""
         raise NotImplementedError
 
+    def is_waited_for(self) -> bool:
+        """Tell whether somebody may have to see a response before it can go on."""
+        raise NotImplementedError
+
 
 @final
 class Rehearsal(Feed):
@@ -54,7 +58,7 @@ class Rehearsal(Feed):
         if end:
             self._settle()
             self._lane.head(fields, end)
-        elif self._most == 0:
+        elif self._most == 0 or self._jury.is_waited_for():
             self.accept()
 
     def data(self, data: bytes, credit: i64, end: bool) -> None:

@@ -7,6 +7,7 @@ request has said is said again, and what the response has said is forgotten.
 from typing import TYPE_CHECKING, Final, final
 
 from trailproxy.core.fault import Fault
+from trailproxy.core.lane import Phase
 from trailproxy.core.rehearsal import Jury, Rehearsal
 from trailproxy.core.retry import RetryPolicy
 from trailproxy.core.stream import Stream
@@ -61,6 +62,10 @@ class Tries(Jury):
         """Hear that this attempt counts."""
         self._rehearsal = None
         self._exchange.request.let_go()
+
+    def is_waited_for(self) -> bool:
+        """Tell whether the request goes on: its client may wait for an answer to say the rest."""
+        return self._exchange.request.phase < Phase.ENDED
 
     # -- faults --------------------------------------------------------------------------
 

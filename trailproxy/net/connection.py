@@ -161,7 +161,8 @@ class AsyncConnection:
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The socket is gone."""
-        why = f"connection lost: {exc}" if exc is not None else "connection closed by the peer"
+        side = self.core.side  # "the peer" would be the client, in the words of the access log
+        why = f"{side} closed the connection" if exc is None else f"{side} connection lost: {exc}"
         self.connected = False
         self.core.lost_socket(why)
         self._changed.set()

@@ -212,6 +212,8 @@ def _targets(settings: "Settings") -> Iterator[Complaint]:
         yield from _repeated(place, names, "name")
         for number, name in enumerate(names):
             yield from _unknown((*place, number, "name"), name, known)
+        if not any(target.weight for target in route.upstream):
+            yield place, "must give a weight above 0 to one of them"
 
 
 def _unknown(place: Place, name: str, known: Mapping[str, object]) -> Iterator[Complaint]:

@@ -64,7 +64,7 @@ class Target(Section, frozen=True, kw_only=True):
     """An upstream's share of a route."""
 
     name: Annotated[str, doc("The name of an upstream.")]
-    weight: Annotated[int, count("Its share, beside the other weights.", 1, 1_000_000)] = 1
+    weight: Annotated[int, count("Its share, beside the other weights; 0: none.", 0, 1_000_000)] = 1
 
 
 class Timeouts(Section, frozen=True, kw_only=True):

@@ -49,7 +49,8 @@ def _route(settings: RouteSettings, upstreams: Mapping[str, Upstream], min_rate:
     if isinstance(settings.upstream, str):
         share = Share([(upstreams[settings.upstream], 1)])
     else:
-        share = Share([(upstreams[target.name], target.weight) for target in settings.upstream])
+        weighed = [target for target in settings.upstream if target.weight > 0]
+        share = Share([(upstreams[target.name], target.weight) for target in weighed])
     timeouts = settings.timeouts
     return Route(
         name=settings.name,
