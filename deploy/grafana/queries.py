@@ -25,7 +25,14 @@ ROUTED: Final = frozenset(
     }
 )
 OF_UPSTREAMS: Final = frozenset(
-    {"endpoint_events_total", "endpoints", "load_reports_total", "upstream_connects_total"}
+    {
+        "endpoint_events_total",
+        "endpoints",
+        "load_reports_total",
+        "upstream_connects_total",
+        "upstream_requests_total",
+        "upstream_requests_waiting",
+    }
 )
 
 #: What a client did itself. It may: it is shown, but it is no loss of ours.

@@ -63,6 +63,20 @@ _SATURATION: Final = (
 
 _UPSTREAMS: Final = (
     graph(
+        "Requests, by what became of them",
+        "reqps",
+        rate("upstream_requests_total", "upstream", "outcome", "code", "grpc_status"),
+        meaning="Of each upstream, so that two versions that share a route can be compared. "
+        "`dropped` with a code: it was broken off behind its head.",
+    ),
+    graph(
+        "Requests that wait for a connection",
+        "short",
+        level("upstream_requests_waiting", "upstream"),
+        meaning="All streams are in use, or nobody answers the dial. Behind `queue_timeout` they "
+        "end with 503; beyond `queue_limit` none may wait.",
+    ),
+    graph(
         "Endpoints by health",
         "short",
         level("endpoints", "upstream", "state"),

@@ -39,12 +39,16 @@ class Dials(Notebook):
         self.events: Counter[str] = Counter()
         self.states: tuple[int, int, int] = (0, 0, 0)
         self.reports: Counter[str] = Counter()
+        self.waiting: list[int] = []
 
     def endpoint_told(self, upstream: str, event: str) -> None:
         self.events[event] += 1
 
     def endpoints_are(self, upstream: str, healthy: int, sick: int, ejected: int) -> None:
         self.states = (healthy, sick, ejected)
+
+    def requests_wait(self, upstream: str, count: int) -> None:
+        self.waiting.append(count)
 
     def load_reported(self, upstream: str, outcome: str) -> None:
         self.reports[outcome] += 1
@@ -221,6 +225,25 @@ async def test_the_queue_has_a_length_and_a_patience(notes: Dials, backends: lis
     assert fault is not None
     assert fault.cause is Cause.QUEUE_TIMEOUT
     assert second.waits
+    origin.close()
+
+
+async def test_who_waits_is_told_once_a_second_and_when_nobody_does_any_more(
+    notes: Dials, backends: list[Backend]
+) -> None:
+    address = await _backend(backends, settings_frame(max_concurrent_streams=0))
+    origin = await _origin(notes, address, max_connections=1)
+    guests = [Guest() for _ in range(3)]
+    for guest in guests:
+        origin.lease(guest)
+    origin.tick()
+    origin.tick()
+    origin.cancel(guests[0])
+    origin.tick()
+    assert notes.waiting == [3, 2]
+    origin.retire()  # who still waits is served, or given up, under a name that another has
+    origin.tick()
+    assert notes.waiting == [3, 2, 0]
     origin.close()
 
 

@@ -159,6 +159,25 @@ def test_a_request_without_a_response_counts_no_response(metrics: Metrics) -> No
     assert series(metrics, "streams_dropped_total") == {("client_gone", "greeter", "downstream"): 1}
 
 
+def test_what_became_of_requests_is_told_by_upstream(metrics: Metrics) -> None:
+    for upstream in ("old", "new", "new", "old"):
+        finish(metrics, upstream=upstream)
+    finish(metrics, upstream="new", grpc_status="14", **lost())
+    finish(metrics, upstream="new", status=0, grpc_status="", **lost(Cause.CLIENT_RESET))
+    finish(metrics, upstream="", status=404, grpc_status="")  # no route had one for it
+    names = ("upstream", "outcome", "code", "grpc_status")
+    expected = {
+        ("old", "completed", "200", "OK"): 2,
+        ("new", "completed", "200", "OK"): 2,
+        ("new", "dropped", "200", "UNAVAILABLE"): 1,
+        ("new", "dropped", "", ""): 1,
+    }
+    for labels, count in expected.items():
+        told = dict(zip(names, labels, strict=True))
+        assert value(metrics, "upstream_requests_total", **told) == count
+    assert sum(series(metrics, "upstream_requests_total").values()) == 6
+
+
 def test_resets_are_told_apart_by_side_initiator_code_phase_and_cause(metrics: Metrics) -> None:
     client_hung_up = (Side.DOWNSTREAM, Initiator.PEER, 8, Progress.BODY, Cause.CLIENT_RESET)
     metrics.stream_reset(*client_hung_up)
@@ -485,7 +504,7 @@ def test_finished_exchanges_are_logged_in_the_same_words(
 def test_lost_log_lines_are_on_the_page(tallies: dict[Side, Tally], tmp_path: Path) -> None:
     log = AccessLog.open(str(tmp_path / "access.log"), lambda: 1_800_000_000.0)
     metrics = Metrics(tallies, log=log)
-    finish(metrics, upstream="\ud800")
+    finish(metrics, endpoint="\ud800")
     log.close()
     assert value(metrics, "access_log_lost_lines_total") == 1
 
@@ -517,6 +536,8 @@ CONTRACT = {
     "parked_bytes": {"side"},
     "flow_control_stalls_total": {"side"},
     "upstream_connects_total": {"upstream", "outcome"},
+    "upstream_requests_total": {"upstream", "outcome", "code", "grpc_status"},
+    "upstream_requests_waiting": {"upstream"},
     "config_reloads_total": {"outcome"},
     "config_last_reload_successful": set(),
     "config_last_reload_success_timestamp_seconds": set(),
@@ -543,6 +564,7 @@ def busy(metrics: Metrics) -> Metrics:
     observer.goaway(Side.UPSTREAM, Direction.SENT, 0)
     observer.connection_refused("main", Refusal.CLIENT_NAME)
     observer.connected("app", "ok")
+    observer.requests_wait("app", 1)
     metrics.reloaded(ok=True, at=1_800_000_000.0)
     metrics.workers = {"ready": 2}
     metrics.restarts[()] += 1

@@ -42,7 +42,7 @@ def busy(tmp_path: Any) -> Metrics:
     metrics = fresh()
     metrics.log = AccessLog.open(str(tmp_path / "access.log"), lambda: 1_800_000_000.0)
     finish(metrics, traceparent=traced(), request_messages=1)
-    finish(metrics, route="", upstream="\ud800")  # which no line can hold
+    finish(metrics, route="", endpoint="\ud800")  # which no line can hold
     finish(metrics, **lost())
     metrics.meters.exchange_began(exchange())
     metrics.stream_reset(Side.UPSTREAM, Initiator.PEER, 2, Progress.HEAD, Cause.UPSTREAM_GONE)

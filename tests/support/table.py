@@ -101,6 +101,9 @@ class Notebook(Observer):
     def endpoints_are(self, upstream: str, healthy: int, sick: int, ejected: int) -> None:
         raise AssertionError("nobody has endpoints at this table")
 
+    def requests_wait(self, upstream: str, count: int) -> None:
+        raise AssertionError("nobody waits for endpoints at this table")
+
 
 class Peer:
     """One end of the table: it says parts, and tells what it has heard."""

@@ -289,3 +289,7 @@ class Observer:
     def endpoints_are(self, upstream: str, healthy: int, sick: int, ejected: int) -> None:
         """Note how many endpoints an upstream has, and how they are."""
         raise NotImplementedError
+
+    def requests_wait(self, upstream: str, count: int) -> None:
+        """Note how many requests wait for a connection to an upstream; once a second at most."""
+        raise NotImplementedError

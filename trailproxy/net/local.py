@@ -64,6 +64,9 @@ class Unobserved(Observer):
     def endpoints_are(self, upstream: str, healthy: int, sick: int, ejected: int) -> None:
         """Count nothing."""
 
+    def requests_wait(self, upstream: str, count: int) -> None:
+        """Count nothing."""
+
 
 @final
 class ClientHost(Host):

@@ -59,6 +59,7 @@ class Origin(Upstream):
         self.attentive = params.outliers is not None
         self.reads_load = params.load is not None
         self._queue: Final[dict[Tenant, float]] = {}  # until when, in clock seconds; in this order
+        self._told_waiting = 0  # how many there were when it was last told
         # that finish what they have; and of those that others relieve, whose they were
         self._retiring: Final[dict[AsyncConnection, Endpoint | None]] = {}
         self._retired = False
@@ -359,6 +360,13 @@ class Origin(Upstream):
         if self._queue:
             self._serve_queue()  # connections may have rested enough
             self._dial_for_next()
+        if not self._retired:
+            self._tell_waiting(len(self._queue))
+
+    def _tell_waiting(self, count: int) -> None:
+        if count != self._told_waiting:
+            self._told_waiting = count
+            self._observer.requests_wait(self.name, count)
 
     def retire(self) -> None:
         """Serve those who wait, let what is in flight finish, then close."""
@@ -367,6 +375,7 @@ class Origin(Upstream):
         if self._checks is not None:
             self._checks.stop()
         self._observer.endpoints_are(self.name, 0, 0, 0)
+        self._tell_waiting(0)  # another has the name from now on
         if not self._queue:
             self._retire_connections()
 

@@ -51,6 +51,17 @@ class RouteMeter:
         self.response_head: Final = Durations()
 
 
+@final
+class UpstreamMeter:
+    """What clients got for their requests to one upstream, since it was last taken."""
+
+    __slots__ = ("completed", "dropped")
+
+    def __init__(self) -> None:
+        self.completed: Final = Responses()
+        self.dropped: Final = Responses()
+
+
 class Rare(Protocol):
     """Who is told at once of what is rare."""
 
@@ -108,6 +119,10 @@ class Rare(Protocol):
         """Note how many endpoints an upstream has, and how they are."""
         ...
 
+    def requests_wait(self, upstream: str, count: int) -> None:
+        """Note how many requests wait for a connection to an upstream."""
+        ...
+
 
 @final
 class Meters(Observer):
@@ -122,6 +137,9 @@ class Meters(Observer):
         self._routes: dict[str, RouteMeter] = {}
         self._latest_route = ""
         self._latest = RouteMeter()  # of that route; mostly it is asked for next
+        self._upstreams: dict[str, UpstreamMeter] = {}
+        self._latest_upstream = ""
+        self._latest_served = UpstreamMeter()  # of that upstream
 
     def take(self) -> dict[str, RouteMeter]:
         """Return the counts since the last time, by route, and begin anew."""
@@ -130,6 +148,12 @@ class Meters(Observer):
             route: RouteMeter(meter.active) for route, meter in taken.items() if meter.active
         }
         self._latest_route = ""
+        return taken
+
+    def take_upstreams(self) -> dict[str, UpstreamMeter]:
+        """Return the counts since the last time, by upstream, and begin anew."""
+        taken, self._upstreams = self._upstreams, {}
+        self._latest_upstream = ""
         return taken
 
     @property
@@ -163,6 +187,7 @@ class Meters(Observer):
         meter.active -= 1
         if record.dropped is None:
             meter.completed += 1
+        self._served(record)
         if record.status:
             meter.responses.count(record.status, record.grpc_status)
         meter.duration.observe(record.ended - record.began)
@@ -179,6 +204,19 @@ class Meters(Observer):
             self._rare.exchange_dropped(record)
         if self.log is not None:
             self.log.write(record)
+
+    def _served(self, record: Record) -> None:
+        upstream = record.upstream
+        if not upstream:
+            return
+        if upstream is not self._latest_upstream:
+            meter = self._upstreams.get(upstream)
+            if meter is None:
+                self._upstreams[upstream] = meter = UpstreamMeter()
+            self._latest_upstream, self._latest_served = upstream, meter
+        served = self._latest_served
+        ended = served.completed if record.dropped is None else served.dropped
+        ended.count(record.status, record.grpc_status)
 
     def _traced(self, meter: RouteMeter, record: Record, traceparent: bytes) -> None:
         meter.duration.mark(record.ended - record.began, traceparent)
@@ -241,3 +279,7 @@ class Meters(Observer):
     def endpoints_are(self, upstream: str, healthy: int, sick: int, ejected: int) -> None:
         """Note how many endpoints an upstream has, and how they are."""
         self._rare.endpoints_are(upstream, healthy, sick, ejected)
+
+    def requests_wait(self, upstream: str, count: int) -> None:
+        """Note how many requests wait for a connection to an upstream."""
+        self._rare.requests_wait(upstream, count)

@@ -15,6 +15,7 @@ from trailproxy.core.fault import Cause, Initiator, Refusal, Side
 from trailproxy.core.record import Direction, Progress, Record, Tally
 from trailproxy.ops.access_line import grpc_name, route_name
 from trailproxy.ops.access_log import AccessLog
+from trailproxy.ops.counting import Responses
 from trailproxy.ops.drops import Drops
 from trailproxy.ops.families import METHOD, Counts, Gauges, Histogram, MethodNames, Totals
 from trailproxy.ops.meters import Meters
@@ -186,6 +187,17 @@ class Metrics:
             ("upstream", "outcome"),
             "Connections dialled to an upstream's endpoints; every outcome but ok is a failure.",
         )
+        self.served = Counts(
+            "upstream_requests_total",
+            ("upstream", "outcome", "code", "grpc_status"),
+            "Requests to an upstream that are over, by outcome (completed, dropped) and by what "
+            "their client got: code is the HTTP status (empty: none), grpc_status the gRPC status.",
+        )
+        self.waiting = Gauges(
+            "upstream_requests_waiting",
+            ("upstream",),
+            "Requests that wait for a connection to an upstream now, at most a second ago.",
+        )
         self.endpoints = Gauges(
             "endpoints",
             ("upstream", "state"),
@@ -257,7 +269,14 @@ class Metrics:
             _add(self.trailer_bytes, (Direction.RESPONSE, route), meter.response_trailer_bytes)
             self.duration.observed((route,), meter.duration)
             self.response_head.observed((route,), meter.response_head)
+        for upstream, served in self.meters.take_upstreams().items():
+            self._take_served(upstream, "completed", served.completed)
+            self._take_served(upstream, "dropped", served.dropped)
         self._take_grpc()
+
+    def _take_served(self, upstream: str, outcome: str, responses: Responses) -> None:
+        for (status, grpc_status), count in responses.all().items():
+            self.served[upstream, outcome, status or "", grpc_name(grpc_status)] += count
 
     def _take_grpc(self) -> None:
         for service, method, counts in self.meters.grpc.take():
@@ -328,6 +347,10 @@ class Metrics:
         """Note how many endpoints an upstream has, and how they are."""
         for state, count in (("healthy", healthy), ("sick", sick), ("ejected", ejected)):
             self.endpoints[upstream, state] = count
+
+    def requests_wait(self, upstream: str, count: int) -> None:
+        """Note how many requests wait for a connection to an upstream."""
+        self.waiting[upstream,] = count
 
     def reloaded(self, ok: bool, at: float) -> None:
         """Note an attempt, `at` seconds since 1970, to load the configuration again."""
