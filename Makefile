@@ -34,7 +34,7 @@ endif
 
 .DEFAULT_GOAL := help
 .PHONY: help run build pure test testpure testh2 contract e2e soak resilience fuzz memcheck bench growth publish \
-	hops micro instructions check lint types rooms rules dashboard image fmt lock sbom tools watchers clean
+	hops micro instructions check lint types rooms rules dashboard reference image fmt lock sbom tools watchers clean
 
 help: ## list the verbs
 	@sed -n 's/^\([a-z0-9]*\):.*## /\1|/p' $(MAKEFILE_LIST) | \
@@ -141,6 +141,9 @@ rules: watchers ## alert rules and their tests, where promtool is at hand
 
 dashboard: $(STAMP) ## write the Grafana dashboard anew
 	$(BIN)/python -m deploy.grafana.dashboard
+
+reference: $(STAMP) ## write what docs/ tells of the code anew: keys, metrics, commands, the admin API
+	$(BIN)/python -m docs.site.reference
 
 # IMAGE and PLATFORMS may be others; --output type=registry pushes it, in place of a file.
 IMAGE     ?= trailproxy:$(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' trailproxy/__init__.py)
