@@ -15,14 +15,23 @@ _DEFAULT: Final = re.compile(r" \(default: [^)]*\)")  # it has a column of its o
 
 
 def commands(*_about: str) -> str:
-    """Return a section for each command."""
-    whole = parser()
-    (choice,) = (each for each in whole._actions if each.choices)  # noqa: SLF001
+    """Return a section for each command, behind what stands before any of them."""
+    parts = [_command(command, help_) for command, help_ in _known().values()]
+    return "\n".join([_options(parser()), *parts])
+
+
+def arguments(name: str) -> str:
+    """Return what one command takes."""
+    command, _ = _known()[name]
+    return _options(command)
+
+
+def _known() -> dict[str, tuple[argparse.ArgumentParser, str]]:
+    """Return the commands that stand in the help, and what it says of them."""
+    (choice,) = (each for each in parser()._actions if each.choices)  # noqa: SLF001
     told = {each.dest: each.help for each in choice._choices_actions}  # type: ignore[attr-defined] # noqa: SLF001
-    found: dict[str, argparse.ArgumentParser] = dict(choice.choices or {})
-    parts = [_options(whole)]
-    parts += [_command(found[name], help_) for name, help_ in told.items()]
-    return "\n".join(parts)
+    found: Any = choice.choices
+    return {name: (found[name], help_) for name, help_ in told.items()}
 
 
 def _command(command: argparse.ArgumentParser, help_: str) -> str:

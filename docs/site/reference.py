@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from docs.site import api_tables, openapi, signatures
-from docs.site.commands import commands
+from docs.site.commands import arguments, commands
 from docs.site.marked import Maker, fill
 from docs.site.metric_tables import labels, metrics
 from docs.site.settings_tables import settings
@@ -21,6 +21,7 @@ MAKERS: Final[Mapping[str, Maker]] = {
     "metrics": metrics,
     "labels": labels,
     "commands": commands,
+    "arguments": arguments,
     "functions": signatures.functions,
     "classes": signatures.classes,
     "fields": signatures.fields,
