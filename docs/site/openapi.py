@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from enum import EnumType
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -9,7 +10,9 @@ import msgspec
 
 from docs.site import answers
 from docs.site.operations import ALWAYS, GUARDED, JSON, OPERATIONS, Answer, Operation
+from docs.site.signatures import words
 from trailproxy import __version__
+from trailproxy.core import fault, record, timeline
 from trailproxy.ops.admin import Admin, Backstage
 
 FILE: Final = Path(__file__).parents[1] / "openapi.json"
@@ -17,6 +20,13 @@ FILE: Final = Path(__file__).parents[1] / "openapi.json"
 _REFERENCE: Final = "#/components/schemas/{name}"
 # told by events, and by no answer of their own
 _EVENTS: Final = (answers.RowsEvent, answers.NowEvent)
+
+_ENUMS: Final = {
+    kind.__name__: kind
+    for module in (fault, record, timeline)
+    for kind in vars(module).values()
+    if isinstance(kind, EnumType)
+}
 
 Json = dict[str, Any]
 
@@ -92,6 +102,8 @@ def _shapes() -> tuple[dict[int, Json], Json]:
     used += [operation.body for operation in OPERATIONS.values() if operation.body]
     used += _EVENTS
     found, schemas = msgspec.json.schema_components(used, ref_template=_REFERENCE)
+    schemas |= {name: {**schemas[name], "description": words(_ENUMS[name])}
+                for name in schemas if name in _ENUMS}  # fmt: skip
     for schema in schemas.values():
         schema["description"] = " ".join(schema["description"].split())
     return {id(shape): schema for shape, schema in zip(used, found, strict=True)}, schemas

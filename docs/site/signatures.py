@@ -33,6 +33,17 @@ def classes(file: str, *names: str) -> str:
     return "\n".join(_class(found[name]) for name in names)
 
 
+def words(kind: type) -> str:
+    """Return the docstring of a class, which compiled code may have lost."""
+    file = _PACKAGE.parent / f"{kind.__module__.replace('.', '/')}.py"
+    (found,) = (
+        node
+        for node in ast.parse(file.read_text("utf-8")).body
+        if isinstance(node, ast.ClassDef) and node.name == kind.__name__
+    )
+    return _doc(found)
+
+
 def _callables(file: str) -> Iterator[tuple[str, _Callable]]:
     for node in ast.parse((_PACKAGE / file).read_text("utf-8")).body:
         if isinstance(node, _Callable):

@@ -6,7 +6,8 @@ import jsonschema
 import pytest
 
 from docs.site import operations
-from docs.site.openapi import FILE, document, routes
+from docs.site.openapi import FILE, document, routes, text
+from trailproxy.core.record import Ending
 
 COMMITTED = json.loads(FILE.read_text("utf-8"))
 
@@ -33,3 +34,8 @@ def test_a_route_that_is_not_described_is_told(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.delitem(operations.OPERATIONS, ("POST", "/drain"))
     with pytest.raises(LookupError, match="/drain"):
         document()
+
+
+def test_what_compiled_code_forgets_is_told_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Ending, "__doc__", "mypyc filler docstring")
+    assert json.loads(text()) == COMMITTED
