@@ -67,9 +67,11 @@ def parser() -> argparse.ArgumentParser:
     status = "exit status: 0 if all of the answer came, 1 if not, or if an address is in use"
     demo = commands.add_parser("demo", help=text, description=text, epilog=status)
     demo.add_argument("--once", action="store_true", help="stop after the one request")
-    demo.add_argument("--port", type=int, default=8080, help="of the proxy (default: 8080)")
+    demo.add_argument(
+        "--port", metavar="PORT", type=int, default=8080, help="of the proxy (default: 8080)"
+    )
     where = "of the admin page (default: 9901)"
-    demo.add_argument("--admin-port", type=int, default=9901, help=where)
+    demo.add_argument("--admin-port", metavar="PORT", type=int, default=9901, help=where)
     text = "tell whether a path keeps its trailers, and which hop does not"
     status = (
         "exit status: 0 if nothing is broken, 1 if anything is, 2 if the command or a certificate "

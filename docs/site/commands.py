@@ -11,7 +11,9 @@ from trailproxy.cli import parser
 
 _HELP: Final = "--help"
 _FIXED: Final = "\0"  # a blank at which no line is broken
-_DEFAULT: Final = re.compile(r" \(default: [^)]*\)")  # it has a column of its own
+_DEFAULT: Final = re.compile(
+    r" ?\(default: [^;)]*\)|default: [^;)]*; "
+)  # it has a column of its own
 
 
 def commands(*_about: str) -> str:
@@ -28,7 +30,7 @@ def arguments(name: str) -> str:
 
 def _known() -> dict[str, tuple[argparse.ArgumentParser, str]]:
     """Return the commands that stand in the help, and what it says of them."""
-    (choice,) = (each for each in parser()._actions if each.choices)  # noqa: SLF001
+    (choice,) = (each for each in parser()._actions if each.nargs == argparse.PARSER)  # noqa: SLF001
     told = {each.dest: each.help for each in choice._choices_actions}  # type: ignore[attr-defined] # noqa: SLF001
     found: Any = choice.choices
     return {name: (found[name], help_) for name, help_ in told.items()}
@@ -47,7 +49,7 @@ def _options(command: argparse.ArgumentParser) -> str:
     rows = [
         (_name(action), _default(action), prose(_DEFAULT.sub("", action.help or "")))
         for action in _actions(command)
-        if _HELP not in action.option_strings and not action.choices
+        if _HELP not in action.option_strings and action.nargs != argparse.PARSER
     ]
     return table("argument | default | meaning", rows) if rows else ""
 
@@ -66,9 +68,10 @@ def _word(action: argparse.Action) -> str:
 
 
 def _written(action: argparse.Action) -> str:
+    metavar = action.metavar or "|".join(map(str, action.choices or ())) or action.dest.upper()
     if not action.option_strings:
-        return str(action.metavar or action.dest.upper())
-    takes = "" if action.nargs == 0 else f" {action.metavar or 'NUMBER'}"
+        return str(metavar)
+    takes = "" if action.nargs == 0 else f" {metavar}"
     return f"{action.option_strings[-1]}{takes}"
 
 
