@@ -34,7 +34,7 @@ endif
 
 .DEFAULT_GOAL := help
 .PHONY: help run build pure test testpure testh2 contract e2e soak resilience fuzz memcheck bench growth publish \
-	hops micro instructions check lint types rooms rules dashboard image fmt lock sbom tools watchers clean
+	hops micro instructions check lint types rooms rules dashboard reference docs image fmt lock sbom tools watchers clean
 
 help: ## list the verbs
 	@sed -n 's/^\([a-z0-9]*\):.*## /\1|/p' $(MAKEFILE_LIST) | \
@@ -146,6 +146,15 @@ rules: watchers ## alert rules and their tests, where promtool is at hand
 dashboard: $(STAMP) ## write the Grafana dashboard anew
 	$(BIN)/python -m deploy.grafana.dashboard
 
+reference: $(STAMP) ## write what docs/ tells of the code anew: keys, metrics, commands, the admin API
+	$(BIN)/python -m docs.site.reference
+
+# -n: what is referred to must be there; -W: a warning is a failure, and --keep-going tells all of them.
+docs: $(STAMP) $(VENV)/.docs ## build the site into build/site, strictly, and look it through
+	rm -rf build/site
+	$(BIN)/sphinx-build -c docs/site -d build/doctrees --quiet --fresh-env -n -W --keep-going . build/site
+	TRAILPROXY_SITE=build/site $(BIN)/python -m pytest --quiet tests/site
+
 # IMAGE and PLATFORMS may be others; --output type=registry pushes it, in place of a file.
 IMAGE     ?= trailproxy:$(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' trailproxy/__init__.py)
 PLATFORMS ?= linux/amd64,linux/arm64
@@ -176,6 +185,10 @@ lock: ## take up new versions into the locks
 	build/lock/bin/python -c 'import tomllib; \
 		print(*tomllib.load(open("pyproject.toml", "rb"))["dependency-groups"]["fuzz"], sep="\n")' > build/fuzz.in
 	$(COMPILE) --output-file requirements-fuzz.lock build/fuzz.in
+	build/lock/bin/python -c 'import tomllib; \
+		print("-c ../requirements-dev.lock", *tomllib.load(open("pyproject.toml", "rb"))["dependency-groups"]["docs"], \
+			sep="\n")' > build/docs.in
+	$(COMPILE) --output-file requirements-docs.lock build/docs.in
 
 sbom: $(STAMP) ## list the packages of the image, as CycloneDX, in build/trailproxy.cdx.json
 	@mkdir -p build
@@ -191,6 +204,10 @@ $(VENV)/.peers: $(STAMP)
 $(VENV)/.atheris: $(STAMP) requirements-fuzz.lock
 	@$(PIP) --require-hashes --only-binary :all: --requirement requirements-fuzz.lock && touch $@ || \
 		echo "atheris is not to be had here: we go on without it"
+
+$(VENV)/.docs: $(STAMP) requirements-docs.lock
+	@$(PIP) --require-hashes --requirement requirements-docs.lock
+	@touch $@
 
 tools:
 	@missing=; for tool in $(TOOLS); do \

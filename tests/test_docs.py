@@ -2,7 +2,6 @@
 
 import ast
 import asyncio
-import json
 import os
 import re
 import shlex
@@ -14,7 +13,7 @@ from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from threading import Timer
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 import pytest
@@ -31,7 +30,7 @@ from trailproxy.net.connection import AsyncConnection
 from trailproxy.ops.flags import FLAGS
 from trailproxy.ops.metrics import Metrics
 from trailproxy.ops.page import Collector
-from trailproxy.ops.settings import load, parse, schema
+from trailproxy.ops.settings import load, parse
 from trailproxy.wire import WireParams
 from trailproxy.wire.codec import PREFACE
 
@@ -321,36 +320,6 @@ def test_examples_of_the_access_log_are_lines_of_it() -> None:
     for text in lines:
         line = msgspec.json.decode(text, type=Line)  # every word in it is one of ours
         assert msgspec.json.encode(line) == text.strip().encode()
-
-
-def test_every_key_of_the_configuration_is_explained() -> None:
-    made = schema()
-    told = [tuple(row) for row in rows((DOCS / "configuration.md").read_text("utf-8"))]
-    assert sorted(told) == sorted(keys(made["$defs"], made, ""))
-
-
-def keys(structs: dict[str, Any], form: dict[str, Any], place: str) -> Iterator[tuple[str, ...]]:
-    """Yield a row for each key below a part of the schema: where, its default, its meaning."""
-    if "$ref" in form:
-        struct = structs[form["$ref"].rpartition("/")[2]]
-        for key, inner in struct["properties"].items():
-            path = f"{place}.{key}" if place else key
-            default = inner.get("default")
-            shown = (
-                "–" if default in (None, (), []) or isinstance(default, dict) else _word(default)
-            )
-            need = "required" if key in struct["required"] else shown
-            yield f"`{path}`", need, inner["description"]
-            yield from keys(structs, inner, path)
-    for option in form.get("anyOf", ()):
-        yield from keys(structs, option, place)
-    if "items" in form:
-        yield from keys(structs, form["items"], f"{place}[]")
-
-
-def _word(default: object) -> str:
-    """Write a default as operators do."""
-    return f"`{default if isinstance(default, str) else json.dumps(default)}`"
 
 
 def test_every_metric_is_explained() -> None:

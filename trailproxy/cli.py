@@ -27,7 +27,7 @@ _FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; return its exit status."""
-    arguments = _parser().parse_args(argv)
+    arguments = parser().parse_args(argv)
     logging.basicConfig(level=logging.INFO, format=_FORMAT)
     commands = {
         "run": _run, "check": _check, "schema": _schema, "demo": _demo, "probe": _probe,
@@ -36,7 +36,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     return commands[arguments.command](arguments)
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """Return what reads the command line."""
     python = platform.python_version()
     parser = argparse.ArgumentParser(
         prog="trailproxy", description="An HTTP/2 reverse proxy that never loses a trailer."
@@ -47,25 +48,42 @@ def _parser() -> argparse.ArgumentParser:
         version=f"trailproxy {__version__} (native codec, {flavour()}; Python {python})",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, text in (
-        ("run", "serve the configuration; TERM drains, HUP reloads"),
-        ("check", "say whether a configuration is good"),
-    ):
-        command = commands.add_parser(name, help=text, description=text)
+    for name, text, status in (
+        ("run", "serve the configuration; TERM drains, HUP reloads",
+         "0 after a drain, 2 for a configuration that cannot be used (what, where and on which "
+         "line, on stderr), 1 for the rest, such as an address in use"),
+        ("check", "say whether a configuration is good",
+         "0 if it is, 2 if not (what, where and on which line, on stderr)"),
+    ):  # fmt: skip
+        command = commands.add_parser(
+            name, help=text, description=text, epilog=f"exit status: {status}"
+        )
         command.add_argument(
             "-c", "--config", type=Path, required=True, metavar="FILE", help="the YAML file"
         )
     text = "print the JSON Schema of the configuration"
-    commands.add_parser("schema", help=text, description=text)
+    commands.add_parser("schema", help=text, description=text, epilog="exit status: 0")
     text = "show a backend, the proxy before it, and one request that keeps its trailers"
-    demo = commands.add_parser("demo", help=text, description=text)
+    status = "exit status: 0 if all of the answer came, 1 if not, or if an address is in use"
+    demo = commands.add_parser("demo", help=text, description=text, epilog=status)
     demo.add_argument("--once", action="store_true", help="stop after the one request")
-    demo.add_argument("--port", type=int, default=8080, help="of the proxy (default: 8080)")
-    demo.add_argument("--admin-port", type=int, default=9901, help="(default: 9901)")
+    demo.add_argument(
+        "--port", metavar="PORT", type=int, default=8080, help="of the proxy (default: 8080)"
+    )
+    where = "of the admin page (default: 9901)"
+    demo.add_argument("--admin-port", metavar="PORT", type=int, default=9901, help=where)
     text = "tell whether a path keeps its trailers, and which hop does not"
-    probe_arguments(commands.add_parser("probe", help=text, description=text))
+    status = (
+        "exit status: 0 if nothing is broken, 1 if anything is, 2 if the command or a certificate "
+        "is no good or a hop cannot be reached"
+    )
+    probe_arguments(commands.add_parser("probe", help=text, description=text, epilog=status))
     text = "send captured requests again, and tell what comes back otherwise"
-    replay_arguments(commands.add_parser("replay", help=text, description=text))
+    status = (
+        "exit status: 0 if all is as before, 1 when a status, a grpc-status, an ending or the "
+        "names of trailers differ, 2 when the file or the command is no good or nobody is there"
+    )
+    replay_arguments(commands.add_parser("replay", help=text, description=text, epilog=status))
     # what `run` starts for itself, and nobody else: it stands in no help
     worker = commands.add_parser("worker")
     worker.add_argument("number", type=int)

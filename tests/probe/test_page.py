@@ -16,7 +16,7 @@ def test_every_option_is_explained() -> None:
     add_arguments(parser)
     options = [name for action in parser._actions for name in action.option_strings]
     told = [row[0].strip("`").split()[0] for row in rows(section(PAGE, "Options"))]
-    assert told == options
+    assert [each for each in told if each.startswith("-")] == options
 
 
 def test_every_verdict_is_explained() -> None:

@@ -54,7 +54,16 @@ class Reset(Exception):  # noqa: N818
 
 
 class Call:
-    """A request, as its head describes it."""
+    """A request, as its head describes it.
+
+    Attributes:
+        route: the name of the route that has the hook.
+        peer: the client's address, without port; "unix" for unix sockets.
+        method: the method of the request.
+        authority: what the request was made to.
+        path: the path and query of the request.
+        head: its fields as they travel on, pseudo-headers first.
+    """
 
     def __init__(self, record: Record, head: Fields) -> None:
         self.route: Final = record.route

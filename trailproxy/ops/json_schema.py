@@ -29,7 +29,8 @@ def describe(root: type[msgspec.Struct], structs: Iterable[Any]) -> dict[str, An
 def _property(made: dict[str, Any], field: msgspec.structs.FieldInfo) -> dict[str, Any]:
     if field.default is None:
         (form,) = [option for option in made["anyOf"] if option != _NULL]
-        return {"description": made["description"], **form}
+        said = {word: made[word] for word in ("description", "examples") if word in made}
+        return {**said, **form}
     if field.default_factory is not msgspec.NODEFAULT:
         default = msgspec.to_builtins(field.default_factory(), enc_hook=str)
         return made | {"default": default}

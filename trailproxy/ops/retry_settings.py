@@ -61,11 +61,12 @@ class RetrySettings(Section, frozen=True, kw_only=True):
         doc(
             "5xx, gateway-error (502, 503, 504), reset, retriable-4xx (409), or a grpc-status, "
             "wherever it stands: cancelled, deadline-exceeded, internal, resource-exhausted, "
-            "unavailable. connect-failure and refused-stream may stand here, and always hold."
+            "unavailable. connect-failure and refused-stream may stand here, and always hold.",
+            ["gateway-error", "unavailable"],
         ),
     ] = ()
     status_codes: Annotated[
-        tuple[Annotated[int, count("A status.", 400, 599)], ...], doc("Statuses besides.")
+        tuple[Annotated[int, count("A status.", 400, 599)], ...], doc("Statuses besides.", [429])
     ] = ()
     idempotent: Annotated[
         bool,

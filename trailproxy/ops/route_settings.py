@@ -15,18 +15,20 @@ _GrpcName = Annotated[str, text(r"^[A-Za-z_][A-Za-z0-9_.]*$", "a name such as gr
 class MatchField(Section, frozen=True, kw_only=True):
     """A field that the request head must have; by its name alone, any value will do."""
 
-    name: Annotated[FieldName, doc("Its name.")]
-    value: Annotated[str | None, doc("Its value, as it stands there.")] = None
-    regex: Annotated[str | None, doc("What all of its value fits, in RE2's syntax.")] = None
+    name: Annotated[FieldName, doc("Its name.", "x-canary")]
+    value: Annotated[str | None, doc("Its value, as it stands there.", "yes")] = None
+    regex: Annotated[str | None, doc("What all of its value fits, in RE2's syntax.", "v[0-9]+")] = (
+        None
+    )
 
 
 class MatchGrpc(Section, frozen=True, kw_only=True):
     """A gRPC call; {} takes all."""
 
     service: Annotated[
-        _GrpcName | None, doc("The service, with its package: greet.Greeter. Default: any.")
+        _GrpcName | None, doc("The service, with its package. Default: any.", "greet.Greeter")
     ] = None
-    method: Annotated[_GrpcName | None, doc("The method: Hello. Default: any.")] = None
+    method: Annotated[_GrpcName | None, doc("The method. Default: any.", "Hello")] = None
 
 
 class Match(Section, frozen=True, kw_only=True):
@@ -41,18 +43,22 @@ class Match(Section, frozen=True, kw_only=True):
             ),
         ]
         | None,
-        doc("A host, with or without its port, or *.example.com. Default: any."),
+        doc("A host, with or without its port, or *.example.com. Default: any.", "api.example.com"),
     ] = None
-    path: Annotated[_Path | None, doc("/greet takes /greet and /greet?x, nothing else.")] = None
+    path: Annotated[
+        _Path | None, doc("/greet takes /greet and /greet?x, nothing else.", "/greet")
+    ] = None
     path_prefix: Annotated[
-        _Path | None, doc("/greet takes /greet and /greet/x, not /greetings. Default: any.")
+        _Path | None,
+        doc("/greet takes /greet and /greet/x, not /greetings. Default: any.", "/greet"),
     ] = None
     path_regex: Annotated[
-        str | None, doc("What all of the path fits, without its query, in RE2's syntax.")
+        str | None,
+        doc("What all of the path fits, without its query, in RE2's syntax.", "/v[12]/.*"),
     ] = None
     method: Annotated[
         Annotated[str, text(r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$", "a method, such as GET")] | None,
-        doc("GET, POST and so on; methods have case. Default: any."),
+        doc("Methods have case. Default: any.", "GET"),
     ] = None
     headers: Annotated[
         tuple[MatchField, ...], doc("Fields that the request head has, all of them.")
@@ -63,7 +69,7 @@ class Match(Section, frozen=True, kw_only=True):
 class Target(Section, frozen=True, kw_only=True):
     """An upstream's share of a route."""
 
-    name: Annotated[str, doc("The name of an upstream.")]
+    name: Annotated[str, doc("The name of an upstream.", "app")]
     weight: Annotated[int, count("Its share, beside the other weights; 0: none.", 0, 1_000_000)] = 1
 
 
@@ -92,27 +98,27 @@ _WHEN = "always, or only where the response says that the request succeeded, or 
 class Renamed(Section, frozen=True, kw_only=True):
     """Fields of one name get another."""
 
-    name: Annotated[FieldName, doc("The name they have.")]
-    to: Annotated[FieldName, doc("The name they get.")]
+    name: Annotated[FieldName, doc("The name they have.", "x-sum")]
+    to: Annotated[FieldName, doc("The name they get.", "x-checksum")]
     when: Annotated[_When, doc(_WHEN)] = "always"
 
 
 class Removed(Section, frozen=True, kw_only=True):
     """Fields of a name go."""
 
-    name: Annotated[FieldName, doc("Their name.")]
+    name: Annotated[FieldName, doc("Their name.", "x-debug")]
     when: Annotated[_When, doc(_WHEN)] = "always"
 
 
 class Written(Section, frozen=True, kw_only=True):
     """A field that the route writes."""
 
-    name: Annotated[FieldName, doc("Its name.")]
+    name: Annotated[FieldName, doc("Its name.", "x-hop")]
     value: Annotated[
         Annotated[
             str, text(r"^([!-~]([ -~]*[!-~])?)?$", "visible ASCII, without spaces around it")
         ],
-        doc("Its value."),
+        doc("Its value.", "edge"),
     ]
     when: Annotated[_When, doc(_WHEN)] = "always"
 
@@ -133,7 +139,8 @@ class MessageTrailers(Section, frozen=True, kw_only=True):
         doc("Nothing else passes: names, or beginnings of names with a *; * alone is all."),
     ] = ("*",)
     deny: Annotated[
-        tuple[_FieldNames, ...], doc("These do not pass: names, or beginnings of names with a *.")
+        tuple[_FieldNames, ...],
+        doc("These do not pass: names, or beginnings of names with a *.", ["x-debug-*"]),
     ] = ()
     rename: Annotated[tuple[Renamed, ...], doc("Fields that get another name.")] = ()
     remove: Annotated[tuple[Removed, ...], doc("Fields that go.")] = ()
@@ -155,12 +162,13 @@ class TrailerSettings(Section, frozen=True, kw_only=True):
 class RouteSettings(Section, frozen=True, kw_only=True):
     """Which requests go where; the first route that matches takes the request."""
 
-    name: Annotated[Name, doc("What metrics and logs call it.")]
+    name: Annotated[Name, doc("What metrics and logs call it.", "all")]
     match: Annotated[Match, doc("Which requests; {} takes all.")]
     upstream: Annotated[
         str | Annotated[tuple[Target, ...], msgspec.Meta(min_length=1)],
         msgspec.Meta(
             description="The name of an upstream, or a list of names with weights.",
+            examples=["app", [{"name": "app", "weight": 99}, {"name": "next", "weight": 1}]],
             extra={"wanted": "the name of an upstream, or a list of names with weights"},
         ),
     ]
@@ -205,5 +213,8 @@ class RouteSettings(Section, frozen=True, kw_only=True):
             ),
         ]
         | None,
-        doc("Python that looks at the exchanges of this route, as module:callable."),
+        doc(
+            "Python that looks at the exchanges of this route, as module:callable.",
+            "my_hooks:watch",
+        ),
     ] = None

@@ -3,7 +3,7 @@
 The description of each field is its documentation, and the JSON Schema is made from it.
 """
 
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 
@@ -16,9 +16,9 @@ def default(value: _T) -> _T:
     return field
 
 
-def doc(text: str) -> msgspec.Meta:
-    """Describe a field."""
-    return msgspec.Meta(description=text)
+def doc(text: str, example: Any = None) -> msgspec.Meta:
+    """Describe a field; one without a default has an example in its place."""
+    return msgspec.Meta(description=text, examples=None if example is None else [example])
 
 
 def count(text: str, low: int, high: int) -> msgspec.Meta:
@@ -32,9 +32,10 @@ def text(pattern: str, wanted: str) -> msgspec.Meta:
     return msgspec.Meta(pattern=pattern, extra={"wanted": wanted})
 
 
-def some(text: str) -> msgspec.Meta:
+def some(text: str, example: Any = None) -> msgspec.Meta:
     """Describe a list that must have an entry."""
-    return msgspec.Meta(description=text, min_length=1)
+    examples = None if example is None else [example]
+    return msgspec.Meta(description=text, min_length=1, examples=examples)
 
 
 Name = Annotated[

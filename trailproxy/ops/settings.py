@@ -56,8 +56,11 @@ _SECRETS: Final = frozenset({"private_key", "token"})
 class ListenerSettings(Section, frozen=True, kw_only=True):
     """A place where clients connect."""
 
-    name: Annotated[Name, doc("What metrics and logs call it.")]
-    bind: Annotated[Address, doc("host:port, [v6]:port or unix:/path; port 0 takes any free one.")]
+    name: Annotated[Name, doc("What metrics and logs call it.", "main")]
+    bind: Annotated[
+        Address,
+        doc("host:port, [v6]:port or unix:/path; port 0 takes any free one.", "0.0.0.0:8080"),
+    ]
     tls: Annotated[
         ListenerTls | None,
         doc("Without it, clients speak HTTP/2 in the clear, with prior knowledge."),
@@ -80,10 +83,17 @@ class AdminSettings(Section, frozen=True, kw_only=True):
     ] = "127.0.0.1:9901"
     token: Annotated[
         Token | None,
-        doc("What must be told as a bearer token, but for /healthz and /readyz. Default: nothing."),
+        doc(
+            "What must be told as a bearer token, but for /healthz and /readyz. Default: nothing.",
+            "${ADMIN_TOKEN}",
+        ),
     ] = None
     token_file: Annotated[
-        File | None, doc("The same, in a file; a line break at its end does not count.")
+        File | None,
+        doc(
+            "The same, in a file; a line break at its end does not count.",
+            "/run/secrets/admin-token",
+        ),
     ] = None
     tls: Annotated[AdminTls | None, doc("Without it, HTTP/1.1 in the clear.")] = None
 
@@ -169,7 +179,8 @@ class Settings(Section, frozen=True, kw_only=True):
         File | None,
         doc(
             "Path of a unix socket: a process that starts with the same path takes over the "
-            "listening sockets, and this one drains when that one serves. Default: none."
+            "listening sockets, and this one drains when that one serves. Default: none.",
+            "/run/trailproxy/handover.sock",
         ),
     ] = None
     drain_timeout: Annotated[

@@ -11,8 +11,12 @@ _FieldName = Annotated[str, text(r"^[!#$%&'*+.^_`|~0-9a-z-]+$", "the lower-case 
 class LoggedTrailers(Section, frozen=True, kw_only=True):
     """Which trailers the access log shows; by default none, as they may hold anything."""
 
-    request: Annotated[tuple[_FieldName, ...], doc("Names of request trailers.")] = ()
-    response: Annotated[tuple[_FieldName, ...], doc("Names of response trailers.")] = ()
+    request: Annotated[
+        tuple[_FieldName, ...], doc("Names of request trailers.", ["x-checksum"])
+    ] = ()
+    response: Annotated[
+        tuple[_FieldName, ...], doc("Names of response trailers.", ["grpc-message"])
+    ] = ()
 
 
 class AccessLogSettings(Section, frozen=True, kw_only=True):
@@ -46,7 +50,10 @@ class TracingSettings(Section, frozen=True, kw_only=True):
             str,
             text(r"^https?://[^\s/@?#]+(/[^\s?#]*)?$", "a URL such as http://localhost:4318"),
         ],
-        doc("The collector, which takes OTLP over HTTP under this URL, at /v1/traces."),
+        doc(
+            "The collector, which takes OTLP over HTTP under this URL, at /v1/traces.",
+            "http://localhost:4318",
+        ),
     ]
     service_name: Annotated[
         Annotated[str, text(r"^\S.{0,254}$", "a name of up to 255 characters")],

@@ -17,8 +17,10 @@ Token = Annotated[
         extra={"wanted": "text of visible ASCII characters without blanks", "secret": True},
     ),
 ]
-Chain = Annotated[File, doc("PEM file: the certificate, then its intermediates.")]
-PrivateKey = Annotated[File, doc("PEM file: the certificate's key, without a passphrase.")]
+Chain = Annotated[File, doc("PEM file: the certificate, then its intermediates.", "/tls/tls.crt")]
+PrivateKey = Annotated[
+    File, doc("PEM file: the certificate's key, without a passphrase.", "/tls/tls.key")
+]
 
 
 class CertificateSettings(Section, frozen=True, kw_only=True):
@@ -38,7 +40,11 @@ class ListenerTls(Section, frozen=True, kw_only=True):
         doc("More certificates: shown to clients that ask for a DNS name of theirs (SNI)."),
     ] = ()
     client_ca: Annotated[
-        File | None, doc("PEM file: clients must show a certificate that one of these signed.")
+        File | None,
+        doc(
+            "PEM file: clients must show a certificate that one of these signed.",
+            "/tls/clients.crt",
+        ),
     ] = None
     client_auth: Annotated[
         Literal["require", "optional"],
@@ -48,7 +54,8 @@ class ListenerTls(Section, frozen=True, kw_only=True):
         Annotated[tuple[str, ...], msgspec.Meta(min_length=1)] | None,
         doc(
             "The certificate must have one of these names: a DNS name or *.example.com, a URI or "
-            "spiffe://example.com/ns/*, an e-mail address, an IP address. Default: any."
+            "spiffe://example.com/ns/*, an e-mail address, an IP address. Default: any.",
+            ["spiffe://example.com/ns/shop/*", "*.ops.example.com"],
         ),
     ] = None
 
@@ -73,7 +80,8 @@ class AdminTls(Section, frozen=True, kw_only=True):
         File | None,
         doc(
             "PEM file: who asks for more than /healthz and /readyz must show a certificate that "
-            "one of these signed."
+            "one of these signed.",
+            "/tls/operators.crt",
         ),
     ] = None
 

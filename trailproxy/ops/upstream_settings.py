@@ -22,23 +22,31 @@ from trailproxy.ops.units import Duration
 class UpstreamTls(Section, frozen=True, kw_only=True):
     """The TLS towards an upstream."""
 
-    ca: Annotated[File | None, doc("PEM file: who is trusted. Default: the system's CAs.")] = None
+    ca: Annotated[
+        File | None, doc("PEM file: who is trusted. Default: the system's CAs.", "/tls/ca.crt")
+    ] = None
     server_name: Annotated[
         Annotated[str, text(r"^[A-Za-z0-9_:]([A-Za-z0-9_.:-]*[A-Za-z0-9_])?$", "a host name")]
         | None,
-        doc("The name asked for (SNI) and verified. Default: the endpoint's host."),
+        doc("The name asked for (SNI) and verified. Default: the endpoint's host.", "app.internal"),
     ] = None
     certificate: Annotated[
-        File | None, doc("PEM file: the certificate we show; needs private_key too.")
+        File | None, doc("PEM file: the certificate we show; needs private_key too.", "/tls/us.crt")
     ] = None
-    private_key: Annotated[File | None, doc("PEM file: the key of `certificate`.")] = None
+    private_key: Annotated[
+        File | None, doc("PEM file: the key of `certificate`.", "/tls/us.key")
+    ] = None
 
 
 class EndpointSettings(Section, frozen=True, kw_only=True):
     """A place where a backend is, and its share."""
 
     address: Annotated[
-        Endpoint, doc("host:port, [v6]:port, unix:/path, srv:NAME or k8s:NAMESPACE/SERVICE:PORT.")
+        Endpoint,
+        doc(
+            "host:port, [v6]:port, unix:/path, srv:NAME or k8s:NAMESPACE/SERVICE:PORT.",
+            "10.0.0.9:50051",
+        ),
     ]
     weight: Annotated[int, count("Its share, beside the other weights.", 1, 1000)] = 1
 
@@ -46,10 +54,10 @@ class EndpointSettings(Section, frozen=True, kw_only=True):
 class HashBy(Section, frozen=True, kw_only=True):
     """What requests must have in common to go to one endpoint."""
 
-    header: Annotated[FieldName | None, doc("The value of this field.")] = None
+    header: Annotated[FieldName | None, doc("The value of this field.", "x-user")] = None
     cookie: Annotated[
         Annotated[str, text(r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$", "the name of a cookie")] | None,
-        doc("The value of this cookie."),
+        doc("The value of this cookie.", "session"),
     ] = None
 
 
@@ -58,14 +66,21 @@ class HealthCheckSettings(Section, frozen=True, kw_only=True):
 
     path: Annotated[
         Annotated[str, text(r"^/[!-~]*$", "a path that begins with /")] | None,
-        doc("GET this path; any status from 200 to 299 is healthy."),
+        doc("GET this path; any status from 200 to 299 is healthy.", "/healthz"),
     ] = None
     grpc: Annotated[
         str | None,
-        doc("Ask grpc.health.v1.Health/Check for this service; an empty name is the whole server."),
+        doc(
+            "Ask grpc.health.v1.Health/Check for this service; an empty name is the whole server.",
+            "greet.Greeter",
+        ),
     ] = None
     authority: Annotated[
-        str | None, doc("The authority that is asked for. Default: the endpoint's host and port.")
+        str | None,
+        doc(
+            "The authority that is asked for. Default: the endpoint's host and port.",
+            "app.internal",
+        ),
     ] = None
     interval: Annotated[
         Duration, doc("From one check to the next, give or take a tenth; 100ms at least.")
@@ -124,12 +139,13 @@ class LoadReportSettings(Section, frozen=True, kw_only=True):
 class UpstreamSettings(Section, frozen=True, kw_only=True):
     """A backend, at one or more endpoints."""
 
-    name: Annotated[Name, doc("What routes, metrics and logs call it.")]
+    name: Annotated[Name, doc("What routes, metrics and logs call it.", "app")]
     endpoints: Annotated[
         tuple[Endpoint | EndpointSettings, ...],
         some(
             "host:port, [v6]:port, unix:/path, srv:NAME or k8s:NAMESPACE/SERVICE:PORT, or such an "
-            "address with a weight; a name stands for all its addresses, a Service for its pods."
+            "address with a weight; a name stands for all its addresses, a Service for its pods.",
+            ["127.0.0.1:9000"],
         ),
     ]
     tls: Annotated[UpstreamTls | None, doc("Without it, HTTP/2 in the clear.")] = None
@@ -176,6 +192,7 @@ class UpstreamSettings(Section, frozen=True, kw_only=True):
         msgspec.Meta(
             description="Streams that may be open to it at once, all endpoints together; more wait "
             "in the queue. Default: what its connections take.",
+            examples=[1000],
             extra={"wanted": "a whole number from 1 to 1000000"},
         ),
     ] = None

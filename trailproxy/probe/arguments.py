@@ -15,14 +15,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="URL",
-        help="also ask by way of this proxy, http:// or https://; may be given again",
+        help="also ask by way of this proxy, http:// (prior knowledge) or https://; may be given "
+        "again",
     )
     parser.add_argument(
-        "--authority", metavar="NAME", help="ask for this in place of the URL's host:port"
+        "--authority",
+        metavar="NAME",
+        help="ask for this host, or host:port, in place of the URL's, in :authority and in TLS: so "
+        "one server among many is reached by its address",
     )
-    parser.add_argument("--grpc", action="store_true", help="speak gRPC")
+    parser.add_argument(
+        "--grpc",
+        action="store_true",
+        help="speak gRPC: POST, content-type: application/grpc, messages, and a grpc-status at the "
+        "end",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON, for programs")
-    parser.add_argument("--ca", metavar="FILE", help="PEM file: who is trusted")
+    parser.add_argument(
+        "--ca",
+        metavar="FILE",
+        help="PEM file: who is trusted in place of the system's authorities",
+    )
     parser.add_argument("--insecure", action="store_true", help="trust every certificate")
     parser.add_argument(
         "--timeout",
@@ -32,12 +45,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="for each case (default: 5)",
     )
     serve = parser.add_argument_group("the origin, to stand behind the hop under suspicion")
-    serve.add_argument("--serve", action="store_true", help="be the origin, until Ctrl-C")
+    serve.add_argument(
+        "--serve", action="store_true", help="be the origin, until Ctrl-C or SIGTERM"
+    )
     serve.add_argument(
         "--bind",
         default=_DEFAULT_BIND,
         metavar="ADDRESS",
-        help=f"host:port or unix:/path (default: {_DEFAULT_BIND})",
+        help=f"where the origin listens: host:port or unix:/path (default: {_DEFAULT_BIND})",
     )
     serve.add_argument("--certificate", metavar="FILE", help="PEM file: serve TLS with it")
     serve.add_argument("--private-key", metavar="FILE", help="PEM file: its key")

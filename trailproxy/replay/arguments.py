@@ -13,12 +13,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Say what the command takes."""
     parser.add_argument("file", type=Path, metavar="FILE", help="a capture of the tap, or any HAR")
     parser.add_argument(
-        "--against", required=True, metavar="URL", help="who is asked: https://host:port"
+        "--against",
+        required=True,
+        metavar="URL",
+        help="who is asked: http:// (prior knowledge) or https://, host:port",
     )
     parser.add_argument(
         "--authority", metavar="NAME", help="ask for this in place of the URL's host:port"
     )
-    parser.add_argument("--ca", metavar="FILE", help="PEM file: who is trusted")
+    parser.add_argument(
+        "--ca", metavar="FILE", help="PEM file: who is trusted in place of the system's authorities"
+    )
     parser.add_argument("--insecure", action="store_true", help="trust every certificate")
     parser.add_argument(
         "--timeout",

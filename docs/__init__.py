@@ -1,0 +1,1 @@
+"""The words of the project, and what makes a site and a reference of them."""
