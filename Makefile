@@ -51,8 +51,8 @@ pure: ## remove what was compiled in place
 	find trailproxy -name '*.so' -delete
 	rm -f *__mypyc.*.so
 
-test testpure: TOOLS += systemd-analyze
-test testpure: PACKAGES += systemd
+test testpure: TOOLS += systemd-analyze fish zsh
+test testpure: PACKAGES += systemd fish zsh
 test testpure testh2 e2e: TOOLS += chromium
 test testpure testh2 e2e: PACKAGES += chromium fonts-dejavu-core
 test: $(STAMP) tools watchers ## the whole test suite, but for the soak

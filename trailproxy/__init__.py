@@ -10,6 +10,7 @@ The rooms, and who may import whom (a test enforces it)::
     telling             what a process tells of itself: log, meters, spans
     outlook             what a process tells whoever looks on
     probe               a client and an origin that tell what a path keeps; not of the proxy
+    completion          what a shell completes of the command line
     replay              sends captured requests again, with the probe's client
     net | ops           sockets and TLS | what operators write and see
     core                what a proxy does; synchronous, no sockets, no asyncio

@@ -1,4 +1,4 @@
-"""The command line: run, check, schema, demo, probe, replay.
+"""The command line: run, check, schema, demo, probe, replay, completion.
 
 Exit status: 0 after a clean drain, 2 for a bad configuration (path and reason
 on stderr), 1 for the rest. Imports are made where they are needed, so that
@@ -31,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format=_FORMAT)
     commands = {
         "run": _run, "check": _check, "schema": _schema, "demo": _demo, "probe": _probe,
-        "replay": _replay, "worker": _worker,
+        "replay": _replay, "completion": _completion, "worker": _worker,
     }  # fmt: skip
     return commands[arguments.command](arguments)
 
@@ -66,6 +66,9 @@ def _parser() -> argparse.ArgumentParser:
     probe_arguments(commands.add_parser("probe", help=text, description=text))
     text = "send captured requests again, and tell what comes back otherwise"
     replay_arguments(commands.add_parser("replay", help=text, description=text))
+    text = "print a script that completes this command line, for bash, zsh or fish"
+    completion = commands.add_parser("completion", help=text, description=text)
+    completion.add_argument("shell", choices=("bash", "zsh", "fish"))
     # what `run` starts for itself, and nobody else: it stands in no help
     worker = commands.add_parser("worker")
     worker.add_argument("number", type=int)
@@ -167,6 +170,13 @@ def _replay(arguments: argparse.Namespace) -> int:
     from trailproxy.replay.command import run
 
     return run(arguments)
+
+
+def _completion(arguments: argparse.Namespace) -> int:
+    from trailproxy.completion import script
+
+    _say(script(_parser(), arguments.shell))
+    return OK
 
 
 def _complain(config: Path, error: Exception) -> int:
