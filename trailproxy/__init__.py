@@ -5,6 +5,7 @@ The rooms, and who may import whom (a test enforces it)::
     app, cli, demo      where all rooms meet
     supervisor, worker  the same in several processes: post, control
     reloads, watch      when the configuration is taken up anew
+    descriptors         how many files the process may open
     handover            listening sockets that go from one process to the next
     admin_page          where operators ask, and who of them may
     telling             what a process tells of itself: log, meters, spans

@@ -12,6 +12,7 @@ import platform
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final, NoReturn
 
 from trailproxy import __version__
 from trailproxy.flavour import flavour
@@ -22,12 +23,16 @@ OK = 0
 FAILED = 1
 BAD_CONFIGURATION = 2
 
+_MOST_PORT: Final = 65535
+
 _FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; return its exit status."""
-    arguments = _parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else argv
+    # what `run` starts for itself is no command of anybody else's
+    arguments = _parser(inner=words[:1] == ["worker"]).parse_args(words)
     logging.basicConfig(level=logging.INFO, format=_FORMAT)
     commands = {
         "run": _run, "check": _check, "schema": _schema, "demo": _demo, "probe": _probe,
@@ -36,9 +41,28 @@ def main(argv: Sequence[str] | None = None) -> int:
     return commands[arguments.command](arguments)
 
 
-def _parser() -> argparse.ArgumentParser:
+class _Parser(argparse.ArgumentParser):
+    """Says what was wrong in one line, and where to read on."""
+
+    def error(self, message: str) -> NoReturn:
+        """End with it."""
+        self.exit(BAD_CONFIGURATION, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
+def _port(text: str) -> int:
+    """Read a port.
+
+    Raises:
+        ArgumentTypeError: it is none.
+    """
+    if not text.isascii() or not text.isdigit() or int(text) > _MOST_PORT:
+        raise argparse.ArgumentTypeError(f"must be a port from 0 to {_MOST_PORT}, not {text!r}")
+    return int(text)
+
+
+def _parser(*, inner: bool = False) -> argparse.ArgumentParser:
     python = platform.python_version()
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="trailproxy", description="An HTTP/2 reverse proxy that never loses a trailer."
     )
     parser.add_argument(
@@ -60,8 +84,11 @@ def _parser() -> argparse.ArgumentParser:
     text = "show a backend, the proxy before it, and one request that keeps its trailers"
     demo = commands.add_parser("demo", help=text, description=text)
     demo.add_argument("--once", action="store_true", help="stop after the one request")
-    demo.add_argument("--port", type=int, default=8080, help="of the proxy (default: 8080)")
-    demo.add_argument("--admin-port", type=int, default=9901, help="(default: 9901)")
+    for option, default, of in (("--port", 8080, "of the proxy "), ("--admin-port", 9901, "")):
+        demo.add_argument(
+            option, type=_port, default=default, metavar="PORT",
+            help=f"{of}(default: {default}; 0: any that is free)",
+        )  # fmt: skip
     text = "tell whether a path keeps its trailers, and which hop does not"
     probe_arguments(commands.add_parser("probe", help=text, description=text))
     text = "send captured requests again, and tell what comes back otherwise"
@@ -69,15 +96,16 @@ def _parser() -> argparse.ArgumentParser:
     text = "print a script that completes this command line, for bash, zsh or fish"
     completion = commands.add_parser("completion", help=text, description=text)
     completion.add_argument("shell", choices=("bash", "zsh", "fish"))
-    # what `run` starts for itself, and nobody else: it stands in no help
-    worker = commands.add_parser("worker")
-    worker.add_argument("number", type=int)
-    worker.add_argument("hearing", type=int)  # descriptors of its channel
-    worker.add_argument("saying", type=int)
+    if inner:
+        worker = commands.add_parser("worker")
+        worker.add_argument("number", type=int)
+        worker.add_argument("hearing", type=int)  # descriptors of its channel
+        worker.add_argument("saying", type=int)
     return parser
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    from trailproxy import descriptors
     from trailproxy.app import App
     from trailproxy.build import BindError, BuildError, processes
     from trailproxy.handover import Succession
@@ -91,6 +119,9 @@ def _run(arguments: argparse.Namespace) -> int:
 
     async def serve() -> None:
         settings = read()
+        lacking = descriptors.make_room(settings)
+        if lacking:
+            logging.getLogger("trailproxy").warning("%s", lacking)
         succession = Succession(settings.handover, os.environ)
         kind = App if processes(settings) == 1 else Supervisor
         proxy = kind(read, succession.heritage, Watch(arguments.config))
@@ -99,6 +130,10 @@ def _run(arguments: argparse.Namespace) -> int:
         await proxy.run()
         succession.close()
 
+    lacking = descriptors.too_few()
+    if lacking:
+        sys.stderr.write(f"trailproxy: {lacking}\n")
+        return FAILED
     try:
         run(serve())
     except BindError as error:

@@ -20,12 +20,9 @@ def script(parser: argparse.ArgumentParser, shell: str) -> str:
 
 
 def _all(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
-    """Yield a parser and those of its commands, without those that stand in no help."""
+    """Yield a parser and those of its commands."""
     yield parser
     for action in parser._actions:  # noqa: SLF001
         if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001
-            shown = {choice.dest for choice in action._choices_actions}  # noqa: SLF001
-            for name in set(action.choices) - shown:
-                del action.choices[name]
             for inner in action.choices.values():
                 yield from _all(inner)

@@ -6,6 +6,7 @@ the wheel and its dependencies, and runs that program.
 """
 
 import email
+import faulthandler
 import os
 import re
 import shutil
@@ -109,6 +110,7 @@ def test_a_compiled_wheel_has_the_octets_that_were_compiled_here(
     archive: Path, tmp_path: Path
 ) -> None:
     """Another folder, another hash seed, and from the sdist: it takes a minute or two."""
+    faulthandler.cancel_dump_traceback_later()  # so long is as it should be
     here = {str(file.relative_to(ROOT)): file.read_bytes() for file in in_place()}
     made = compiled_wheel(sys.executable, unpack(archive, tmp_path), tmp_path / "dist", EPOCH)
     with zipfile.ZipFile(made) as packed:
