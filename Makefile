@@ -34,7 +34,8 @@ endif
 
 .DEFAULT_GOAL := help
 .PHONY: help run build pure test testpure testh2 contract e2e soak resilience fuzz memcheck bench growth publish \
-	hops micro instructions check lint types rooms rules dashboard reference docs image fmt lock sbom tools watchers clean
+	hops micro instructions check lint types rooms rules dashboard reference docs image fmt lock sbom \
+	packages reproduce wheels notes tools watchers clean
 
 help: ## list the verbs
 	@sed -n 's/^\([a-z0-9]*\):.*## /\1|/p' $(MAKEFILE_LIST) | \
@@ -50,8 +51,8 @@ pure: ## remove what was compiled in place
 	find trailproxy -name '*.so' -delete
 	rm -f *__mypyc.*.so
 
-test testpure: TOOLS += systemd-analyze
-test testpure: PACKAGES += systemd
+test testpure: TOOLS += systemd-analyze fish zsh
+test testpure: PACKAGES += systemd fish zsh
 # What the pages show is typed; some of it beside the other proxies.
 test: TOOLS += openssl nginx haproxy
 test: PACKAGES += openssl nginx-light haproxy
@@ -164,6 +165,20 @@ image: ## build the image for both processors into dist/image.tar; needs docker 
 	@mkdir -p dist
 	docker buildx build --platform $(PLATFORMS) --tag $(IMAGE) --output $(OUTPUT) .
 
+# Of the last commit, whatever lies about. PYTHONS are names or paths; with none, nothing is compiled.
+PYTHONS ?= python3.11 python3.12 python3.13
+packages: $(STAMP) ## the sdist, a pure wheel and a compiled one for each Python here, in dist/
+	$(BIN)/python -m deploy.release.packages $(PYTHONS)
+
+reproduce: $(STAMP) ## build them once more, elsewhere: are those in dist/ the same, octet by octet?
+	$(BIN)/python -m deploy.release.packages --out build/again --against dist $(PYTHONS)
+
+wheels: $(STAMP) ## the wheels of a release, from the sdist in dist/, twice; needs a container engine
+	$(BIN)/python -m deploy.release.wheels
+
+notes: $(STAMP) ## is the version of TAG told everywhere? build/notes.md is what its release says
+	$(BIN)/python -m deploy.release.notes "$$TAG"
+
 fmt: $(STAMP) ## format, and mend what can be mended
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
@@ -182,9 +197,12 @@ lock: ## take up new versions into the locks
 		print(*sum(wanted, []), sep="\n")' > build/dev.in
 	$(COMPILE) --output-file requirements-dev.lock pyproject.toml build/dev.in
 	$(COMPILE) --output-file requirements-sbom.lock build/sbom.in
-	build/lock/bin/python -c 'import tomllib; \
-		print(*tomllib.load(open("pyproject.toml", "rb"))["dependency-groups"]["fuzz"], sep="\n")' > build/fuzz.in
-	$(COMPILE) --output-file requirements-fuzz.lock build/fuzz.in
+	for group in fuzz release; do \
+		build/lock/bin/python -c 'import sys, tomllib; \
+			print(*tomllib.load(open("pyproject.toml", "rb"))["dependency-groups"][sys.argv[1]], sep="\n")' \
+			$$group > build/$$group.in && \
+		$(COMPILE) --output-file requirements-$$group.lock build/$$group.in || exit 1; \
+	done
 	build/lock/bin/python -c 'import tomllib; \
 		print("-c ../requirements-dev.lock", *tomllib.load(open("pyproject.toml", "rb"))["dependency-groups"]["docs"], \
 			sep="\n")' > build/docs.in

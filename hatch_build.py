@@ -2,6 +2,7 @@
 
 One source, two builds. A wheel is compiled where there is a C compiler, and pure
 Python where there is none or TRAILPROXY_PURE=1 asks for it; both run the same.
+The same source makes the same octets, in whatever folder it is built.
 `make build` runs this file to compile in place.
 """
 
@@ -110,6 +111,7 @@ def compile_modules(work: Path) -> dict[str, str]:
     if shutil.which(compiler.split()[0]) is None:
         raise CannotCompileError(f"there is no C compiler called {compiler.split()[0]}")
     try:
+        import mypyc  # noqa: PLC0415
         from mypyc.build import mypycify  # noqa: PLC0415
         from setuptools import Distribution  # noqa: PLC0415
         from setuptools.command.build_ext import build_ext  # noqa: PLC0415
@@ -127,7 +129,9 @@ def compile_modules(work: Path) -> dict[str, str]:
         extensions = mypycify(
             sources, opt_level="3", debug_level="0", target_dir=str(work / "c"), group_name=GROUP
         )
-        command = build_ext(Distribution({"name": GROUP, "ext_modules": extensions}))
+        for extension in extensions:
+            extension.extra_compile_args += nameless(work, Path(mypyc.__file__).parent)
+        command = builder(build_ext, Distribution({"name": GROUP, "ext_modules": extensions}))
         command.build_lib, command.build_temp = str(work / "lib"), str(work / "temp")
         command.ensure_finalized()
         command.run()
@@ -135,8 +139,37 @@ def compile_modules(work: Path) -> dict[str, str]:
         raise CannotCompileError(f"compiling failed: {error}") from error
     finally:
         os.chdir(before)
-    files = (work / "lib").rglob("*.*")
+    files = sorted((work / "lib").rglob("*.*"))
     return {str(file): str(file.relative_to(work / "lib")) for file in files}
+
+
+def nameless(work: Path, mypyc: Path) -> list[str]:
+    """Return what keeps the folders of this machine out of the octets.
+
+    Messages of mypyc's C name the file they are in, and so may the headers of Python.
+    """
+    if sys.platform == "win32":
+        return []
+    headers = sysconfig.get_path("include")
+    places = {str(ROOT): ".", str(work): "c", str(mypyc): "mypyc", headers: "python"}
+    # one may lie in another: what is named last is looked for first
+    return [f"-ffile-prefix-map={each}={places[each]}" for each in sorted(places, key=len)]
+
+
+def builder(base: type[Any], distribution: Any) -> Any:
+    """Return the command that compiles, and looks for libraries where the system says.
+
+    Pythons that were built at home ask the linker to write their own folder into every
+    module. It is not there on another machine, or is somebody else's.
+    """
+
+    class Builder(base):  # type: ignore[misc]
+        def build_extensions(self) -> None:
+            linker = self.compiler.linker_so
+            self.compiler.linker_so = [word for word in linker if "-rpath" not in word]
+            super().build_extensions()
+
+    return Builder(distribution)
 
 
 def clean() -> None:

@@ -120,7 +120,8 @@ async def test_a_plan_that_is_not_committed_changes_nothing(page: AdminPage) -> 
     with socket.create_server(("127.0.0.1", 0)) as taken:
         wanted = plan(f"127.0.0.1:{taken.getsockname()[1]}", f", token: {TOKEN}")
         with pytest.raises(
-            BindError, match=r"^admin: cannot bind 127\.0\.0\.1:.* Address already in use$"
+            BindError,
+            match=r"^admin: cannot bind 127\.0\.0\.1:.* Address already in use; `ss -ltnp`",
         ):
             page.prepare(wanted.admin)
     assert page.port == port

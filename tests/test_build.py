@@ -34,5 +34,5 @@ def test_what_is_no_pod_can_follow_none(monkeypatch: pytest.MonkeyPatch) -> None
         make_plan(SETTINGS)
     assert refused.value.problems == (
         "upstreams[1].endpoints: KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT are not set: "
-        "no pod",
+        "no pod; k8s: endpoints are for pods, elsewhere give host:port",
     )

@@ -11,7 +11,8 @@ import pytest
 
 import trailproxy
 from trailproxy import __version__
-from trailproxy.cli import BAD_CONFIGURATION, FAILED, OK, main
+from trailproxy.cli import main
+from trailproxy.words import BAD_CONFIGURATION, FAILED, OK
 
 GOOD = """
 listeners: [{name: main, bind: "127.0.0.1:0"}]

@@ -126,7 +126,7 @@ def test_promtool_agrees(arguments: tuple[str, ...]) -> None:
 # -- the locks ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("lock", LOCKS, ids=relative)
+@pytest.mark.parametrize("lock", sorted(ROOT.glob("*.lock")), ids=relative)
 def test_locks_are_hashed_and_name_no_place(lock: Path) -> None:
     text = lock.read_text(encoding="utf-8")
     assert not re.search(r"://|^\s*-[-\w]*\s*(index|find|trusted)|\s/\w+/", text, re.MULTILINE)
@@ -149,6 +149,8 @@ def test_locks_hold_what_the_project_asks_for() -> None:
     assert names(project["build-system"]["requires"]) <= build.keys()
     assert names(asked) <= dev.keys()
     assert names(groups["sbom"]) <= sbom.keys()
+    release = (ROOT / "requirements-release.lock").read_text(encoding="utf-8")
+    assert names(groups["release"]) <= set(re.findall(r"^([\w.-]+)==", release, re.MULTILINE))
     assert runtime.items() | build.items() | sbom.items() <= dev.items()
 
 

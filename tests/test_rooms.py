@@ -32,6 +32,7 @@ DOORS = {
     "opentelemetry": "ops/tracing.py",
     "re2": "ops/patterns.py",
     "rich": "probe/report.py",
+    "shtab": "completion.py",
 }
 
 
@@ -78,5 +79,5 @@ def test_a_proxy_loads_only_what_it_needs() -> None:
     )
     modules = set(told.stdout.split())
     loaded = {name.partition(".")[0] for name in modules}
-    assert not loaded & {"h2", "opentelemetry", "re2", "rich"}
+    assert not loaded & {"h2", "opentelemetry", "re2", "rich", "shtab"}
     assert "trailproxy.ops.live" not in modules  # until somebody looks on

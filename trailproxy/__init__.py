@@ -5,11 +5,13 @@ The rooms, and who may import whom (a test enforces it)::
     app, cli, demo      where all rooms meet
     supervisor, worker  the same in several processes: post, control
     reloads, watch      when the configuration is taken up anew
+    descriptors         how many files the process may open
     handover            listening sockets that go from one process to the next
     admin_page          where operators ask, and who of them may
     telling             what a process tells of itself: log, meters, spans
     outlook             what a process tells whoever looks on
     probe               a client and an origin that tell what a path keeps; not of the proxy
+    completion          what a shell completes of the command line
     replay              sends captured requests again, with the probe's client
     net | ops           sockets and TLS | what operators write and see
     core                what a proxy does; synchronous, no sockets, no asyncio

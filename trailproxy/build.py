@@ -281,7 +281,10 @@ def _read_token(name: str) -> str:
     except OSError as error:
         raise _TokenError(f"{name}: {error.strerror}") from error
     if len(octets) > _MAX_TOKEN or re.fullmatch(rb"[!-~]+", octets) is None:
-        raise _TokenError(f"{name} must hold one line of visible ASCII characters without blanks")
+        raise _TokenError(
+            f"{name} must hold one line of visible ASCII characters without blanks; "
+            "`openssl rand -hex 32` makes one"
+        )
     return octets.decode()
 
 
@@ -293,7 +296,8 @@ def _caution(address: Address, gate: Gate) -> str:
         return ""
     return (
         f"admin: {address} asks for neither a token nor a certificate: "
-        "whoever reaches it can read the configuration, reload and drain"
+        "whoever reaches it can read the configuration, reload and drain; "
+        "set admin.token_file or admin.tls.client_ca, or bind it to 127.0.0.1"
     )
 
 

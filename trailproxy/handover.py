@@ -12,6 +12,7 @@ import contextlib
 import logging
 import os
 import socket
+import stat
 from collections.abc import Iterable, MutableMapping
 from typing import Any, Final, NamedTuple, Protocol, final
 
@@ -166,7 +167,11 @@ def _address_of(bound: socket.socket) -> Address:
 def _connect(path: str) -> socket.socket | None:
     """Return a connection to the process that is there; None when there is none."""
     if not os.access(os.path.dirname(path), os.W_OK):
-        raise ValueError("there is no such folder, or we may not write to it")
+        raise ValueError(
+            "there is no such folder, or we may not write to it; make it, and give it to our user"
+        )
+    if os.path.exists(path) and not stat.S_ISSOCK(os.stat(path).st_mode):
+        raise ValueError("is no socket; take it away, or choose another path")
     before = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     before.settimeout(_LEND_S)
     try:

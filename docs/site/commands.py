@@ -7,7 +7,7 @@ from textwrap import fill
 from typing import Any, Final
 
 from docs.site.marked import code, prose, table
-from trailproxy.cli import parser
+from trailproxy.words import parser
 
 _HELP: Final = "--help"
 _FIXED: Final = "\0"  # a blank at which no line is broken

@@ -66,14 +66,10 @@ ELSEWHERE = {
     ),
     ("docs/live.md", "sh"): "tests/docs/test_orders.py::test_what_a_tap_catches_is_sent_again",
     ("docs/probe.md", "sh"): "tests/docs/test_orders.py::test_the_probe_has_an_origin_of_its_own",
-    **{
-        made: "tests/site/test_reference.py::test_what_is_made_of_the_code_is_what_it_says_now"
-        for made in (
-            ("docs/cli.md", "text"),
-            ("docs/hooks.md", "py"),
-            ("docs/send-trailers.md", "py"),
-        )
-    },
+    **dict.fromkeys(
+        (("docs/cli.md", "text"), ("docs/hooks.md", "py"), ("docs/send-trailers.md", "py")),
+        "tests/site/test_reference.py::test_what_is_made_of_the_code_is_what_it_says_now",
+    ),
     ("docs/send-trailers.md", "python"): (
         "tests/test_docs.py::test_the_program_does_what_the_page_says"
     ),

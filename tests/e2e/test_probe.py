@@ -193,7 +193,7 @@ def test_nobody_there_is_told_in_one_line() -> None:
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [
-        ([], "give a URL to probe, or --serve"),
+        ([], "give a URL to probe, such as https://host:port/path, or --serve"),
         (["ftp://a/"], "'ftp://a/' is no URL such as https://host:port/path"),
         (["https://a/", "--ca", "/nowhere"], "/nowhere: No such file or directory"),
         (["--serve", "--certificate", "x"], "--certificate and --private-key go together"),

@@ -202,7 +202,9 @@ def test_a_file_is_loaded_with_its_variables(tmp_path):
 
 
 def test_a_file_that_is_not_there(tmp_path):
-    assert loaded(tmp_path / "no.yaml") == ": cannot be read: No such file or directory"
+    assert loaded(tmp_path / "no.yaml") == (
+        ": cannot be read: No such file or directory; docs/configuration.md has one to begin with"
+    )
 
 
 def test_a_folder_is_no_file(tmp_path):

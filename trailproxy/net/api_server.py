@@ -17,7 +17,7 @@ from trailproxy.core.record import Tally
 from trailproxy.net.connection import AsyncConnection
 from trailproxy.net.dial import dial
 from trailproxy.net.local import ClientHost, Unobserved
-from trailproxy.net.tls import client_context
+from trailproxy.net.tls import TLSError, client_context
 from trailproxy.wire import WireParams
 from trailproxy.wire.errors import HTTP2Error
 from trailproxy.wire.events import DataReceived, HeadReceived
@@ -50,7 +50,10 @@ def api_of(environ: Mapping[str, str]) -> ApiParams:
     """
     host, port = (environ.get(f"KUBERNETES_SERVICE_{each}", "") for each in ("HOST", "PORT"))
     if not host or not port:
-        raise ValueError("KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT are not set: no pod")
+        raise ValueError(
+            "KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT are not set: no pod; "
+            "k8s: endpoints are for pods, elsewhere give host:port"
+        )
     return ApiParams(address=parse_address(f"[{host}]:{port}" if ":" in host else f"{host}:{port}"))
 
 
@@ -140,7 +143,11 @@ class ApiServer:
         if connection is not None and not connection.closed and not connection.core.away:
             return
         self.hang_up()
-        tls = client_context(str(self.params.account / "ca.crt"), None, None)
+        try:
+            tls = client_context(str(self.params.account / "ca.crt"), None, None)
+        except TLSError as error:
+            hint = "has this pod a service account (automountServiceAccountToken)?"
+            raise TLSError(f"{error}; {hint}") from error
         params = replace(self._upstream, tls=tls, server_name=None, wire=WireParams())
         self._connection = await dial(
             self.params.address, params, ClientHost(), _forget, Unobserved(), Tally()

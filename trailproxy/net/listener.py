@@ -20,6 +20,7 @@ from trailproxy.core.stream import Host
 from trailproxy.net.certificate import read_peer
 from trailproxy.net.connection import PATIENCE, AsyncConnection, Patience
 from trailproxy.net.door import Crowd, CrowdLimits, Door, client_of
+from trailproxy.net.remedy import remedy
 from trailproxy.net.tasks import spawn
 from trailproxy.net.tls import ServerTls
 from trailproxy.wire import Role, WireParams, make_codec
@@ -300,7 +301,7 @@ def release(bound: socket.socket, address: Address, *, foreign: bool) -> None:
 
 
 def _unusable(address: Address, error: OSError) -> ListenError:
-    return ListenError(f"{address}: {error.strerror or error}")
+    return ListenError(f"{address}: {error.strerror or error}{remedy(address, error)}")
 
 
 def _clear_stale(path: str, kind: int) -> None:

@@ -4,6 +4,7 @@ A context is built whole or not at all; what is wrong names its file. Of several
 certificates the client's words choose (SNI, RFC 6066 section 3).
 """
 
+import re
 import ssl
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 # RFC 9113 9.2.2 forbids the suites of appendix A: this leaves ephemeral key exchange with AEAD.
 _TLS12_CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"
+
+_MOST_PEM: Final = 4 * 1024 * 1024  # octets of a file that are searched
+_NEXT: Final = {"KEY_VALUES_MISMATCH": "; the key is that of another certificate"}
 
 
 class TLSError(Exception):
@@ -155,8 +159,8 @@ def _restrict(context: ssl.SSLContext, alpn: str) -> None:
 
 
 def _load_chain(context: ssl.SSLContext, certificate: str, private_key: str) -> None:
-    for name in (certificate, private_key):
-        _check_readable(name)
+    _check_holds(certificate, "CERTIFICATE", "certificate")
+    _check_holds(private_key, "PRIVATE KEY", "private key")
     try:
         context.load_cert_chain(certificate, private_key, password=_no_password)
     except (ssl.SSLError, ValueError) as error:
@@ -166,26 +170,32 @@ def _load_chain(context: ssl.SSLContext, certificate: str, private_key: str) -> 
 
 
 def _load_ca(context: ssl.SSLContext, ca: str) -> None:
-    _check_readable(ca)
+    _check_holds(ca, "CERTIFICATE", "certificate")
     try:
         context.load_verify_locations(ca)
     except ssl.SSLError as error:
         raise TLSError(f"CA file {ca}: {_reason(error)}") from error
 
 
-def _check_readable(name: str) -> None:
+def _check_holds(name: str, label: str, what: str) -> None:
+    """See whether a file has something of its kind: OpenSSL says of none that it is none."""
     try:
-        with open(name, "rb"):
-            pass
+        with open(name, "rb") as file:
+            octets = file.read(_MOST_PEM)
     except OSError as error:
         raise TLSError(f"{name}: {error.strerror}") from error
+    if re.search(rf"-----BEGIN [A-Z0-9 ]*{label}-----".encode(), octets) is None:
+        raise TLSError(f"{name} holds no {what} in PEM (-----BEGIN {label}-----)")
 
 
 def _no_password() -> str:
-    raise ValueError("the private key is encrypted, and there is nobody to ask for a password")
+    raise ValueError(
+        "the private key is encrypted, and there is nobody to ask for a password; "
+        "`openssl pkey -in KEY -out PLAIN` takes it off"
+    )
 
 
 def _reason(error: Exception) -> str:
     if isinstance(error, ssl.SSLError) and error.reason:
-        return error.reason.replace("_", " ").lower()
+        return error.reason.replace("_", " ").lower() + _NEXT.get(error.reason, "")
     return str(error)

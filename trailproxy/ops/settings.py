@@ -199,7 +199,10 @@ def load(path: Path, environ: Mapping[str, str]) -> Settings:
         with path.open("rb") as file:
             octets = file.read(MAX_OCTETS + 1)
     except OSError as error:
-        raise SettingsError((Problem("", 0, f"cannot be read: {error.strerror}"),), name) from error
+        why = f"cannot be read: {error.strerror}"
+        if isinstance(error, FileNotFoundError):
+            why += "; docs/configuration.md has one to begin with"
+        raise SettingsError((Problem("", 0, why),), name) from error
     if len(octets) > MAX_OCTETS:
         raise SettingsError((Problem("", 0, f"is larger than {Size(MAX_OCTETS)}"),), name)
     try:

@@ -1,6 +1,7 @@
 """Client: requests on one way to the target, over one connection while it lasts."""
 
 import asyncio
+import errno
 import os
 import ssl
 from dataclasses import dataclass
@@ -18,6 +19,9 @@ from trailproxy.wire.fields import Fields, Kind
 _PORTS: Final = {"http": 80, "https": 443}
 
 Extra = tuple[tuple[str, str], ...]
+
+#: What OpenSSL says of a peer that does not speak TLS.
+_IN_THE_CLEAR: Final = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG")
 
 
 class UnreachableError(Exception):
@@ -222,7 +226,10 @@ def _reason(error: OSError) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"its certificate is not trusted: {error.verify_message} (--ca, --insecure)"
     if isinstance(error, ssl.SSLError):
-        return f"TLS: {(error.reason or 'failed').replace('_', ' ').lower()}"
+        plain = "; in the clear it is http://" if error.reason in _IN_THE_CLEAR else ""
+        return f"TLS: {(error.reason or 'failed').replace('_', ' ').lower()}{plain}"
+    if error.errno == errno.ECONNREFUSED:
+        return "connection refused; does it run, and is that its port?"
     if error.errno is not None and error.errno > 0:
         return os.strerror(error.errno).lower()  # asyncio's own text repeats the address
     return error.strerror or str(error)

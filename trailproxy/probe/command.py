@@ -2,12 +2,14 @@
 
 import argparse
 import asyncio
+import os
 import signal
 import sys
 from dataclasses import replace
 from typing import Final
 
 from trailproxy.core.address import parse_address
+from trailproxy.net.remedy import remedy
 from trailproxy.net.tls import TLSError, server_context
 from trailproxy.probe import report
 from trailproxy.probe.client import Target, Way
@@ -23,7 +25,7 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.serve:
             return asyncio.run(_serve(arguments))
         if arguments.url is None:
-            raise ValueError("give a URL to probe, or --serve")
+            raise ValueError("give a URL to probe, such as https://host:port/path, or --serve")
         return asyncio.run(_probe(arguments))
     except (ValueError, TLSError, OSError) as error:
         sys.stderr.write(f"trailproxy probe: {error}\n")
@@ -59,7 +61,12 @@ async def _serve(arguments: argparse.Namespace) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, asked.set)
     origin = Origin()
-    bound = await origin.start(parse_address(arguments.bind), tls)
+    address = parse_address(arguments.bind)
+    try:
+        bound = await origin.start(address, tls)
+    except OSError as error:
+        why = os.strerror(error.errno or 0)  # asyncio's own text repeats the address
+        raise ValueError(f"--bind: {address}: {why}{remedy(address, error)}") from error
     sys.stdout.write(f"probe origin on {bound}{'' if tls is None else ', TLS'}\n")
     sys.stdout.flush()
     await asked.wait()

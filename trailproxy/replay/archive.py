@@ -103,9 +103,11 @@ def read(file: Path) -> list[Captured]:
     except OSError as error:
         raise ArchiveError(f"{file}: cannot be read: {error.strerror}") from error
     except msgspec.MsgspecError as error:
-        raise ArchiveError(f"{file}: is no HAR: {error}") from error
+        raise ArchiveError(
+            f"{file}: is no HAR: {error}; docs/live.md says how a tap writes one"
+        ) from error
     if not archive.log.entries:
-        raise ArchiveError(f"{file}: holds no requests")
+        raise ArchiveError(f"{file}: holds no requests; the tap saw none, or the file was cut")
     return [_captured(entry) for entry in archive.log.entries]
 
 

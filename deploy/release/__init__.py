@@ -1,0 +1,1 @@
+"""Release: packages that anybody can build again, and what is said of them."""
