@@ -25,6 +25,18 @@ NOT_RUN = {
     ("docs/adr/0009-no-huffman.md", "from time import perf_counter"): (
         "a measurement of the day on which that was decided"
     ),
+    ("docs/install.md", "pipx run trailproxy demo"): (
+        "asks the package index; tests/deploy/test_packages.py calls the program as pipx does"
+    ),
+    ("docs/install.md", "python3 -m venv /opt/trailproxy"): (
+        "asks the package index; tests/deploy/test_packages.py installs the wheel"
+    ),
+    ("docs/install.md", "/opt/trailproxy/bin/pip install --require-hashes"): (
+        "asks the package index; so is .venv made, by the Makefile"
+    ),
+    ("docs/install.md", "git checkout v0.1.0"): (
+        "asks the package index; tests/deploy/test_packages.py compares octets"
+    ),
     ("docs/kubernetes.md", "docker build"): (
         "needs an engine; tests/deploy/test_kubernetes.py builds what would be applied"
     ),
@@ -60,6 +72,12 @@ ELSEWHERE = {
     ("README.md", "sh"): "tests/docs/test_orders.py::test_the_orders_of_the_readme_are_obeyed",
     ("docs/endings.md", "json"): (
         "tests/test_docs.py::test_examples_of_the_access_log_are_lines_of_it"
+    ),
+    ("docs/install.md", "console"): (
+        "tests/docs/test_orders.py::test_the_version_is_told_as_the_page_says"
+    ),
+    ("docs/install.md", "sh"): (
+        "tests/docs/test_orders.py::test_shells_find_what_they_complete_with"
     ),
     ("docs/life-of-a-request.md", "text"): (
         "tests/test_docs.py::test_functions_that_are_named_exist"

@@ -1,6 +1,7 @@
 """Commands that stand alone on a page are given to a proxy that runs."""
 
 import json
+import re
 import shlex
 import socket
 from collections.abc import Iterator
@@ -78,10 +79,11 @@ def silence(port: str) -> Iterator[None]:
 
 
 def test_the_orders_of_the_readme_are_obeyed(desk: Desk) -> None:
-    check, run, version, *rest = orders(README, "trailproxy check")
+    check, run, version, completion, *rest = orders(README, "trailproxy check")
     hup, reload, term, drain, ready, streams, live = rest
     assert desk.run(check).startswith("config/sidecar.yaml: good")
     assert desk.run(version).startswith("trailproxy ")
+    assert "replay" in desk.run(completion)
 
     desk.start(run)
     assert json.loads(desk.run(streams)) == []
@@ -130,3 +132,29 @@ def test_a_block_is_split_into_its_commands() -> None:
     text = "one \\\n  more\ntwo() {\n  three\n}\n# four\n\nfive\n"
     commands = [step.command for step in steps(Block(README, 1, "sh", text))]
     assert commands == ["one \\\n  more", "two() {\n  three\n}", "five"]
+
+
+# -- docs/install.md ------------------------------------------------------------------------------
+
+
+def test_the_version_is_told_as_the_page_says(desk: Desk):
+    (shown,) = [block for block in blocks(DOCS / "install.md") if block.language == "console"]
+    (step,) = steps(shown)
+    assert step.shown is not None
+    form = re.compile(r"(\S+ \S+ \(native codec, )(?:compiled|pure Python)(; Python )[\d.]+\)")
+    told = form.fullmatch(desk.run(step.command).strip())
+    page = form.fullmatch(step.shown.strip())
+    assert told is not None
+    assert page is not None
+    assert told.groups() == page.groups()
+
+
+def test_shells_find_what_they_complete_with(desk: Desk, tmp_path: Path):
+    home = tmp_path / "home"
+    desk.run(f"export HOME={home}; mkdir -p ~/.local/share/bash-completion/completions ~/.zfunc")
+    desk.run("mkdir -p ~/.config/fish/completions")
+    for order in orders(DOCS / "install.md", "trailproxy completion bash"):
+        desk.run(order)
+    written = [path for path in home.rglob("*trailproxy*") if path.is_file()]
+    assert len(written) == 3
+    assert all("replay" in path.read_text() for path in written)
