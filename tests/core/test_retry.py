@@ -112,6 +112,35 @@ def test_nothing_is_held_from_a_client_that_has_not_said_all() -> None:
     table.is_clean()
 
 
+def test_a_stream_of_small_answers_is_held_for_a_moment_only() -> None:
+    table = _table()
+    table.client.opens(grpc_request(end=True))
+    table.server.says(grpc_head(), data(b"one"))
+    table.advance(0.2)
+    table.client.hears()
+    table.advance(0.1)
+    table.client.hears(grpc_head(), data(b"one"))
+    table.server.says(data(b"two"))
+    table.client.hears(data(b"two"))
+    table.server.says(trailers(grpc_status="14"))
+    table.client.hears(trailers(grpc_status="14"))
+    assert table.record.attempts == 1
+    table.is_clean()
+
+
+def test_a_second_attempt_has_a_moment_of_its_own() -> None:
+    table = _table()
+    table.client.opens(grpc_request(end=True))
+    table.server.says(grpc_head(), data(b"one"), trailers(grpc_status="14"))
+    table.advance(0.2)
+    table.server.says(grpc_head(), data(b"two"), sid=3)
+    table.advance(0.2)
+    table.client.hears()
+    table.server.says(trailers(grpc_status="0"), sid=3)
+    table.client.hears(grpc_head(), data(b"two"), trailers(grpc_status="0"))
+    table.is_clean()
+
+
 def test_what_was_held_is_shown_when_nothing_more_comes_of_it() -> None:
     table = _table(causes=frozenset())
     table.client.opens(request(end=True))
@@ -253,7 +282,7 @@ def test_what_has_been_shown_is_not_taken_back() -> None:
 def test_a_deadline_passes_while_a_response_is_held() -> None:
     table = Table(
         handling=Handling(retry=RetryPolicy(**BUSY)),  # type: ignore[arg-type]
-        deadlines=Deadlines(total=1.0, idle=None),
+        deadlines=Deadlines(total=0.2, idle=None),
     )
     table.client.opens(request(end=True))
     table.server.says(head(200), data(b"half"))

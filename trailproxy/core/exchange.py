@@ -283,6 +283,8 @@ class Exchange(Tenant):
 
     def look(self, now: float) -> None:
         """See whether a deadline has passed, at `now` in clock seconds."""
+        if self.tries is not None:
+            self.tries.look(now)
         cause = self.watch.look(now, self.request, self.response)
         if cause is not None:
             matrix.expire(self, cause)

@@ -1,8 +1,8 @@
 """Rehearsal: a response that nobody has seen yet, as another attempt may take its place.
 
-It stands between the upstream's stream and the response lane. Parts wait here, unpaid, so
-that the stream's window is their bound, until it is clear that this attempt counts; then
-they go into the lane, and all that follows goes there without a detour.
+It stands between the upstream's stream and the response lane. Parts wait here for a moment,
+unpaid, so that the stream's window is their bound, until it is clear that this attempt counts;
+then they go into the lane, and all that follows goes there without a detour.
 """
 
 from collections import deque

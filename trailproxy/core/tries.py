@@ -6,6 +6,7 @@ request has said is said again, and what the response has said is forgotten.
 
 from typing import TYPE_CHECKING, Final, final
 
+from trailproxy.core.clock import NEVER
 from trailproxy.core.fault import Fault
 from trailproxy.core.lane import Phase
 from trailproxy.core.rehearsal import Jury, Rehearsal
@@ -23,17 +24,29 @@ EXHAUSTED: Final = "exhausted"  # there were as many as the route allows
 OVER_BUDGET: Final = "over_budget"
 NOT_KEPT: Final = "not_kept"  # more of the request has departed than the route keeps
 
+#: From a head to the trailers of a single answer; a stream of small ones takes longer.
+_HOLD_S: Final = 0.25
+
 
 @final
 class Tries(Jury):
     """The attempts of one exchange."""
 
-    __slots__ = ("_exchange", "_given_up", "_policy", "_reason", "_rehearsal", "_retrying")
+    __slots__ = (
+        "_exchange",
+        "_given_up",
+        "_held_until",
+        "_policy",
+        "_reason",
+        "_rehearsal",
+        "_retrying",
+    )
 
     def __init__(self, exchange: "Exchange", policy: RetryPolicy) -> None:
         self._exchange: Final = exchange
         self._policy: Final = policy
         self._rehearsal: Rehearsal | None = None
+        self._held_until = NEVER  # clock seconds, once its head is there
         self._retrying = False  # counts against the budget
         self._reason = ""  # of the latest one
         self._given_up = False  # there was a reason for another one, and there was none
@@ -44,7 +57,13 @@ class Tries(Jury):
         """Hear this attempt's response before anybody else does."""
         exchange = self._exchange
         self._rehearsal = Rehearsal(self, stream, exchange.response, self._policy.peek)
+        self._held_until = NEVER
         stream.feeds = self._rehearsal
+
+    def look(self, now: float) -> None:
+        """Show what has been held for long enough, at `now` in clock seconds."""
+        if now >= self._held_until and self._rehearsal is not None:
+            self._rehearsal.accept()
 
     # -- Jury ----------------------------------------------------------------------------
 
@@ -56,6 +75,7 @@ class Tries(Jury):
                 self._exchange.hear_load(section)  # it may say why
             return True
         self._exchange.watch.head_came()
+        self._held_until = self._exchange.front.proxy.now() + _HOLD_S
         return False
 
     def accepted(self) -> None:
