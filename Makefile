@@ -56,8 +56,8 @@ test testpure: PACKAGES += systemd fish zsh
 # What the pages show is typed; some of it beside the other proxies.
 test: TOOLS += openssl nginx haproxy
 test: PACKAGES += openssl nginx-light haproxy
-test testpure testh2 e2e: TOOLS += chromium
-test testpure testh2 e2e: PACKAGES += chromium fonts-dejavu-core
+test testpure testh2 e2e docs: TOOLS += chromium
+test testpure testh2 e2e docs: PACKAGES += chromium fonts-dejavu-core
 test: $(STAMP) tools watchers ## the whole test suite, but for the soak
 	$(BIN)/python -m pytest -m "not soak"
 
@@ -151,7 +151,7 @@ reference: $(STAMP) ## write what docs/ tells of the code anew: keys, metrics, c
 	$(BIN)/python -m docs.site.reference
 
 # -n: what is referred to must be there; -W: a warning is a failure, and --keep-going tells all of them.
-docs: $(STAMP) $(VENV)/.docs ## build the site into build/site, strictly, and look it through
+docs: $(STAMP) $(VENV)/.docs tools ## build the site into build/site, strictly, and look it through
 	rm -rf build/site
 	$(BIN)/sphinx-build -c docs/site -d build/doctrees --quiet --fresh-env -n -W --keep-going . build/site
 	TRAILPROXY_SITE=build/site $(BIN)/python -m pytest --quiet tests/site

@@ -4,15 +4,14 @@ Screenshots of it are left in build/screenshots, whether a test passes or not.
 """
 
 import json
-import os
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
+from tests.support.browser import running_browser
 from tests.support.running import ROOT, Proxy, eventually
 from tests.support.stage import DONE, Stage, Talk
 from trailproxy.wire.errors import ErrorCode
@@ -25,32 +24,13 @@ pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 TIME_LIMIT_S = 90
 PATIENCE_MS: Final = 15_000
 SHOTS: Final = ROOT / "build" / "screenshots"
-FLAGS: Final = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
-
 Open = Callable[..., Page]
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Debian's Chromium; skip without it, fail when tools are required."""
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        missing = "chromium is not installed"
-        if os.environ.get("TRAILPROXY_REQUIRE_TOOLS") == "1":
-            pytest.fail(missing)
-        pytest.skip(missing)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=list(FLAGS))
+    with running_browser() as browser:
         yield browser
-        browser.close()
 
 
 def address(proxy: Proxy) -> str:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.browser import running_browser
+
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 
@@ -112,3 +114,14 @@ def test_the_search_finds_words_without_a_server(site: Path) -> None:
 def test_no_name_of_this_machine_stands_on_the_site(site: Path) -> None:
     for path in [*site.rglob("*.html"), *site.rglob("*.js")]:
         assert str(ROOT) not in path.read_text("utf-8"), path
+
+
+@pytest.mark.parametrize("width", [400, 1300], ids=["phone", "desk"])
+def test_no_page_is_wider_than_its_window(site: Path, pages: dict[Path, Page], width: int) -> None:
+    """What is too wide scrolls by itself: a page that does takes its words along."""
+    with running_browser() as browser:
+        view = browser.new_page(viewport={"width": width, "height": 900})
+        for path in pages.keys() - {(site / "index.html").resolve()}:  # which only leads on
+            view.goto(path.as_uri(), wait_until="domcontentloaded")
+            measured = view.evaluate("document.documentElement.scrollWidth")
+            assert measured <= width, path.relative_to(site.resolve())
