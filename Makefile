@@ -5,6 +5,8 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.complete
+# a file of tests on each core: they share what is costly to start
+PYTEST := $(BIN)/python -m pytest -n auto --dist loadfile
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 # Beside whom `make bench` measures, as far as pip has them. They are large and no test
@@ -59,22 +61,22 @@ test: PACKAGES += openssl nginx-light haproxy
 test testpure testh2 e2e docs: TOOLS += chromium
 test testpure testh2 e2e docs: PACKAGES += chromium fonts-dejavu-core
 test: $(STAMP) tools watchers ## the whole test suite, but for the soak
-	$(BIN)/python -m pytest -m "not soak"
+	$(PYTEST) -m "not soak"
 
 testpure: contract tools watchers ## the same, passing over what was compiled
-	TRAILPROXY_PURE=1 $(BIN)/python -m pytest -m "not soak" \
+	TRAILPROXY_PURE=1 $(PYTEST) -m "not soak" \
 		--ignore tests/wire --ignore tests/core --ignore tests/properties --ignore tests/deploy \
 		--ignore tests/docs
 
 testh2: $(STAMP) tools watchers ## what meets a codec, on the reference codec
-	TRAILPROXY_TEST_CODEC=h2 $(BIN)/python -m pytest tests/core tests/properties tests/e2e tests/attacks
+	TRAILPROXY_TEST_CODEC=h2 $(PYTEST) tests/core tests/properties tests/e2e tests/attacks
 
 contract: $(STAMP) ## what the codec and the core promise, with coverage
 	TRAILPROXY_PURE=1 $(BIN)/coverage run -m pytest tests/wire tests/core tests/properties
 	$(BIN)/coverage report --include 'trailproxy/wire/*,trailproxy/core/*' --fail-under 100
 
 e2e: $(STAMP) tools watchers ## tests over real sockets, with real peers
-	$(BIN)/python -m pytest tests/e2e
+	$(PYTEST) tests/e2e
 
 soak: $(STAMP) ## two minutes of mixed traffic and faults; nothing may be left over
 	$(BIN)/python -m benchmarks.soak
