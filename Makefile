@@ -53,26 +53,25 @@ pure: ## remove what was compiled in place
 	find trailproxy -name '*.so' -delete
 	rm -f *__mypyc.*.so
 
-test testpure: TOOLS += systemd-analyze fish zsh
-test testpure: PACKAGES += systemd fish zsh
+test: TOOLS += systemd-analyze fish zsh
+test: PACKAGES += systemd fish zsh
 # What the pages show is typed; some of it beside the other proxies.
 test: TOOLS += openssl nginx haproxy
 test: PACKAGES += openssl nginx-light haproxy
-test testpure testh2 e2e docs: TOOLS += chromium
-test testpure testh2 e2e docs: PACKAGES += chromium fonts-dejavu-core
+test e2e docs: TOOLS += chromium
+test e2e docs: PACKAGES += chromium fonts-dejavu-core
 test: $(STAMP) tools watchers ## the whole test suite, but for the soak
 	$(PYTEST) -m "not soak"
 
-testpure: contract tools watchers ## the same, passing over what was compiled
-	TRAILPROXY_PURE=1 $(PYTEST) -m "not soak" \
-		--ignore tests/wire --ignore tests/core --ignore tests/properties --ignore tests/deploy \
-		--ignore tests/docs
+testpure: contract tools ## what meets compiled code, passing over it
+	TRAILPROXY_PURE=1 $(PYTEST) -m "not operators" tests/net tests/ops tests/e2e tests/attacks
 
-testh2: $(STAMP) tools watchers ## what meets a codec, on the reference codec
-	TRAILPROXY_TEST_CODEC=h2 $(PYTEST) tests/core tests/properties tests/e2e tests/attacks
+testh2: $(STAMP) tools ## what meets a codec, on the reference codec
+	TRAILPROXY_TEST_CODEC=h2 $(PYTEST) -m "not operators" tests/core tests/properties tests/e2e tests/attacks
 
 contract: $(STAMP) ## what the codec and the core promise, with coverage
-	TRAILPROXY_PURE=1 $(BIN)/coverage run -m pytest tests/wire tests/core tests/properties
+	TRAILPROXY_PURE=1 $(BIN)/coverage run -m pytest -n auto --dist loadfile tests/wire tests/core tests/properties
+	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --include 'trailproxy/wire/*,trailproxy/core/*' --fail-under 100
 
 e2e: $(STAMP) tools watchers ## tests over real sockets, with real peers

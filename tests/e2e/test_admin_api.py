@@ -15,7 +15,7 @@ from tests.support.running import PATIENCE_S, Proxy, Start, eventually, free_por
 from tests.support.scripted_peer import Origin, Peer
 from tests.support.stage import DONE, Stage
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.operators]
 TIME_LIMIT_S = 60
 
 FOR_ALL = (401, 403, 413, 500)  # what has a test of its own

@@ -27,7 +27,7 @@ from tests.support.running import (
     settings,
 )
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.operators]
 TIME_LIMIT_S = 60
 
 TOKEN = "s3cret-t0ken-of-the-admin-page"

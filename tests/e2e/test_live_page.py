@@ -19,7 +19,7 @@ from trailproxy.wire.errors import ErrorCode
 if TYPE_CHECKING:
     from tests.support.scripted_peer import Peer
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.operators]
 
 TIME_LIMIT_S = 90
 PATIENCE_MS: Final = 15_000

@@ -15,7 +15,7 @@ from grpc_health.v1 import health, health_pb2_grpc
 from tests.support.certificates import Certificates
 from tests.support.running import ROOT, Run, Start, eventually, free_port, listener
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.operators]
 
 
 def _probe(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -25,7 +25,7 @@ from tests.support.running import Proxy, Run, eventually, free_port, listener, r
 from tests.support.scripted_peer import Peer, dial
 from tests.support.visitors import CALL, Visit, Visitors, fetch
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.operators]
 
 TIME_LIMIT_S = 150
 PATIENCE_S: Final = 45.0

@@ -14,7 +14,7 @@ from tests.support.live import order
 from tests.support.running import ROOT, Proxy, Start, eventually, free_port, listener
 from tests.support.scripted_peer import Origin, Peer
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.operators]
 
 
 def replay(*arguments: str) -> subprocess.CompletedProcess[str]:
