@@ -6,7 +6,8 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.complete
 # a file of tests on each core: they share what is costly to start
-PYTEST := $(BIN)/python -m pytest -n auto --dist loadfile
+SPREAD := -n auto --dist loadfile
+PYTEST := $(BIN)/python -m pytest $(SPREAD)
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 # Beside whom `make bench` measures, as far as pip has them. They are large and no test
@@ -70,7 +71,7 @@ testh2: $(STAMP) tools ## what meets a codec, on the reference codec
 	TRAILPROXY_TEST_CODEC=h2 $(PYTEST) -m "not operators" tests/core tests/properties tests/e2e tests/attacks
 
 contract: $(STAMP) ## what the codec and the core promise, with coverage
-	TRAILPROXY_PURE=1 $(BIN)/coverage run -m pytest -n auto --dist loadfile tests/wire tests/core tests/properties
+	TRAILPROXY_PURE=1 $(BIN)/coverage run -m pytest $(SPREAD) tests/wire tests/core tests/properties
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --include 'trailproxy/wire/*,trailproxy/core/*' --fail-under 100
 

@@ -74,6 +74,18 @@ def parser(*, inner: bool = False) -> argparse.ArgumentParser:
     return whole
 
 
+def actions_of(command: argparse.ArgumentParser) -> list[argparse.Action]:
+    """Return what a command takes."""
+    return command._actions  # noqa: SLF001 - argparse tells nobody else
+
+
+def commands_of(whole: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    """Return the commands of a command line, by name."""
+    (chosen,) = [each for each in actions_of(whole) if each.nargs == argparse.PARSER]
+    choices: Any = chosen.choices
+    return dict(choices)
+
+
 def _command(commands: Any, name: str, text: str, status: str) -> argparse.ArgumentParser:
     """Add a command: what it does, and what its exit status tells."""
     added = commands.add_parser(name, help=text, description=text, epilog=f"exit status: {status}")

@@ -2,12 +2,11 @@
 
 import argparse
 import re
-from collections.abc import Iterator
 from textwrap import fill
-from typing import Any, Final
+from typing import Final
 
 from docs.site.marked import code, prose, table
-from trailproxy.words import parser
+from trailproxy.words import actions_of, commands_of, parser
 
 _HELP: Final = "--help"
 _FIXED: Final = "\0"  # a blank at which no line is broken
@@ -18,28 +17,20 @@ _DEFAULT: Final = re.compile(
 
 def commands(*_about: str) -> str:
     """Return a section for each command, behind what stands before any of them."""
-    parts = [_command(command, help_) for command, help_ in _known().values()]
-    return "\n".join([_options(parser()), *parts])
+    whole = parser()
+    parts = [_command(command) for command in commands_of(whole).values()]
+    return "\n".join([_options(whole), *parts])
 
 
 def arguments(name: str) -> str:
     """Return what one command takes."""
-    command, _ = _known()[name]
-    return _options(command)
+    return _options(commands_of(parser())[name])
 
 
-def _known() -> dict[str, tuple[argparse.ArgumentParser, str]]:
-    """Return the commands that stand in the help, and what it says of them."""
-    (choice,) = (each for each in parser()._actions if each.nargs == argparse.PARSER)  # noqa: SLF001
-    told = {each.dest: each.help for each in choice._choices_actions}  # type: ignore[attr-defined] # noqa: SLF001
-    found: Any = choice.choices
-    return {name: (found[name], help_) for name, help_ in told.items()}
-
-
-def _command(command: argparse.ArgumentParser, help_: str) -> str:
+def _command(command: argparse.ArgumentParser) -> str:
     usage = f"```text\n{_usage(command)}\n```\n"
     options = _options(command)
-    parts = [f"## {command.prog}\n", f"{prose(_sentence(help_))}\n", usage]
+    parts = [f"## {command.prog}\n", f"{prose(_sentence(command.description or ''))}\n", usage]
     parts += [options] if options else []
     parts += [f"{prose(_sentence(command.epilog or ''))}\n"]
     return "\n".join(parts)
@@ -87,10 +78,11 @@ def _default(action: argparse.Action) -> str:
     return "–" if plain else code(str(action.default))
 
 
-def _actions(command: argparse.ArgumentParser) -> Iterator[Any]:
-    """Yield what a command takes: first what it must have, then options, in their order."""
-    actions = command._actions  # noqa: SLF001 - argparse tells nobody else
-    yield from sorted(actions, key=lambda action: not (action.required and action.option_strings))
+def _actions(command: argparse.ArgumentParser) -> list[argparse.Action]:
+    """Return what a command takes: first what it must have, then options, in their order."""
+    return sorted(
+        actions_of(command), key=lambda action: not (action.required and action.option_strings)
+    )
 
 
 def _sentence(text: str) -> str:
