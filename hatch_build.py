@@ -110,7 +110,7 @@ def compile_modules(work: Path) -> dict[str, str]:
     compiler = os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc"
     if shutil.which(compiler.split()[0]) is None:
         raise CannotCompileError(f"there is no C compiler called {compiler.split()[0]}")
-    try:
+    try:  # a pure wheel is built without any of these
         import mypyc  # noqa: PLC0415
         from mypyc.build import mypycify  # noqa: PLC0415
         from setuptools import Distribution  # noqa: PLC0415
@@ -163,7 +163,7 @@ def builder(base: type[Any], distribution: Any) -> Any:
     module. It is not there on another machine, or is somebody else's.
     """
 
-    class Builder(base):  # type: ignore[misc]
+    class Builder(base):  # type: ignore[misc]  # it is imported where it is there
         def build_extensions(self) -> None:
             linker = self.compiler.linker_so
             self.compiler.linker_so = [word for word in linker if "-rpath" not in word]

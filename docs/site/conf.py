@@ -11,7 +11,7 @@ from typing import Final
 ROOT: Final = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
-from trailproxy import __version__ as version  # noqa: E402
+from trailproxy import __version__ as version  # noqa: E402 - found by the line above
 
 project = "trailproxy"
 release = version
